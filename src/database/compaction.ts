@@ -1,0 +1,78 @@
+/**
+ * Compaction: forgets bodies of revisions that are no longer leaves, then attachments that nothing names any more,
+ * and asks the store for the space. Revision ids stay. Runs beside reads and writes, some documents at a time.
+ * Starts on request, and by itself once superseded bodies take more room than the current ones.
+ */
+
+import { bodyKeyParts, keyKinds, kindOf } from '../store/keys.ts';
+import { applyCompaction } from './apply.ts';
+import type { Blobs } from './blobs.ts';
+import type { ReadContext } from './reads.ts';
+import { decodeBody, decodeHeadBody } from './records.ts';
+import type { Counters } from './turn.ts';
+import type { Writer } from './writer.ts';
+
+const DOCUMENTS_PER_TURN = 200;
+/** Below this much a compaction would cost more than it gives back. */
+const SUPERSEDED_BYTES_MIN = 33_554_432;
+
+export function isCompactionDue(counters: Counters): boolean {
+  return counters.supersededBytes >= Math.max(SUPERSEDED_BYTES_MIN, counters.bodyBytes);
+}
+
+export interface CompactionContext extends ReadContext {
+  readonly writer: Writer;
+  readonly blobs: Blobs;
+  /** Turns true when the database is deleted or closed: compaction then stops where it is. */
+  readonly stopped: () => boolean;
+}
+
+export async function compactDatabase(context: CompactionContext): Promise<void> {
+  await context.writer.submit((turn) => turn.countSupersededAnew());
+  await forgetOldBodies(context);
+  if (context.stopped()) return;
+  await context.blobs.sweep(() => namedBlobs(context));
+  const { keys, store } = context;
+  for (const kind of [keyKinds.body, keyKinds.chunk]) await store.reclaim(keys.range(kind));
+}
+
+async function forgetOldBodies(context: CompactionContext): Promise<void> {
+  const { keys, store } = context;
+  let ids = new Set<string>();
+  for await (const entries of store.scan(keys.range(keyKinds.body), { keysOnly: true })) {
+    for (const { key } of entries) {
+      ids.add(bodyKeyParts(key).id);
+      if (ids.size < DOCUMENTS_PER_TURN) continue;
+      await compactDocuments(context, ids);
+      ids = new Set();
+    }
+    if (context.stopped()) return;
+  }
+  await compactDocuments(context, ids);
+}
+
+async function compactDocuments(context: CompactionContext, ids: ReadonlySet<string>): Promise<void> {
+  if (ids.size === 0 || context.stopped()) return;
+  await context.writer.submit((turn) => {
+    for (const id of ids) applyCompaction(turn, id);
+  });
+}
+
+/**
+ * Every blob that a stored revision names, from one snapshot of bodies and heads: a winner that is displaced meanwhile
+ * moves from one to the other, and two snapshots could miss it in both.
+ */
+async function namedBlobs({ keys, store }: CompactionContext): Promise<ReadonlySet<string>> {
+  const named = new Set<string>();
+  const heads = keys.range(keyKinds.head);
+  const both = { from: keys.range(keyKinds.body).from, to: heads.to };
+  for await (const entries of store.scan(both)) {
+    for (const { key, value } of entries) {
+      const kind = kindOf(key);
+      if (kind !== keyKinds.body && kind !== keyKinds.head) continue;
+      const { attachments } = kind === keyKinds.body ? decodeBody(value) : decodeHeadBody(value);
+      for (const stub of attachments) named.add(stub.blob);
+    }
+  }
+  return named;
+}

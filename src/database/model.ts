@@ -1,0 +1,211 @@
+/** The shapes that a database takes and gives. Everything above the database (HTTP, replicator) speaks these. */
+
+import type { AttachmentStub, RevisionPath } from '../document/document.ts';
+import type { Revision } from '../document/revision.ts';
+import type { TercetError } from '../errors.ts';
+
+/** One revision of a document as it is stored. */
+export interface DocumentRevision {
+  readonly id: string;
+  readonly revision: Revision;
+  readonly deleted: boolean;
+  /** Canonical JSON object without underscore members, UTF-8. Never modified. */
+  readonly body: Uint8Array;
+  readonly attachments: readonly AttachmentStub[];
+  /** Present when asked for (`revs`). */
+  readonly path?: RevisionPath;
+  /** Present when asked for (`revs_info`). */
+  readonly revisionsInfo?: readonly RevisionInfo[];
+  /** Live leaves other than the winner; present when asked for and not empty. */
+  readonly conflicts?: readonly Revision[];
+  /** Deleted leaves other than the winner; present when asked for and not empty. */
+  readonly deletedConflicts?: readonly Revision[];
+  /** Present when asked for (`local_seq`). */
+  readonly localSequence?: number;
+}
+
+export interface RevisionInfo {
+  readonly revision: Revision;
+  readonly status: 'available' | 'missing' | 'deleted';
+}
+
+export interface ReadOptions {
+  /** This revision instead of the winner; with it, a deleted one is found too. */
+  readonly revision?: Revision;
+  /** With `revision`: the leaf it became, when it has one. */
+  readonly latest?: boolean;
+  readonly path?: boolean;
+  readonly revisionsInfo?: boolean;
+  readonly conflicts?: boolean;
+  readonly deletedConflicts?: boolean;
+  readonly localSequence?: boolean;
+}
+
+export type ReadOutcome =
+  | { readonly kind: 'found'; readonly document: DocumentRevision }
+  | { readonly kind: 'missing' }
+  /** The winner is a tombstone. */
+  | { readonly kind: 'deleted' };
+
+export type OpenRevision =
+  | { readonly kind: 'found'; readonly document: DocumentRevision }
+  | { readonly kind: 'missing'; readonly revision: string };
+
+export interface RevisionDifference {
+  readonly missing: readonly string[];
+  readonly possibleAncestors: readonly string[];
+}
+
+/** An attachment of an edit: content already stored as a blob, or a reference to the base revision's. */
+export type AttachmentEdit =
+  | { readonly kind: 'keep'; readonly name: string; readonly digest?: string; readonly revpos?: number }
+  | {
+      readonly kind: 'stored';
+      readonly name: string;
+      readonly contentType: string;
+      readonly blob: BlobReference;
+      readonly revpos?: number;
+    };
+
+/** Content that is durable in a database's blob store; see Database.storeBlob. */
+export interface BlobReference {
+  /** SHA-256 in lowercase hex. */
+  readonly blob: string;
+  /** `md5-<base64>`. */
+  readonly digest: string;
+  readonly length: number;
+}
+
+/** An ordinary write: it must name the leaf it replaces, or it is a conflict. */
+export interface DocumentEdit {
+  readonly id: string;
+  /** The leaf this edit replaces; none for a new document or one whose winner is deleted. */
+  readonly base: Revision | undefined;
+  readonly deleted: boolean;
+  readonly body: Uint8Array;
+  readonly attachments: readonly AttachmentEdit[];
+}
+
+export type EditOutcome =
+  | { readonly kind: 'written'; readonly id: string; readonly revision: Revision }
+  | { readonly kind: 'failed'; readonly id: string; readonly error: TercetError };
+
+/** A revision made elsewhere (`new_edits: false`): joined into the graph as it is, never a conflict. */
+export interface ReplicatedRevision {
+  readonly id: string;
+  readonly revision: Revision;
+  /** From the revision back to its oldest known ancestor. */
+  readonly path: RevisionPath;
+  readonly deleted: boolean;
+  readonly body: Uint8Array;
+  readonly attachments: readonly AttachmentEdit[];
+}
+
+export interface DatabaseInfo {
+  readonly name: string;
+  readonly documentCount: number;
+  readonly deletedDocumentCount: number;
+  readonly updateSequence: string;
+  readonly purgeSequence: string;
+  readonly incarnation: string;
+  readonly compactRunning: boolean;
+  /** Bytes on disk, roughly; all data of the database. */
+  readonly fileBytes: number;
+  readonly activeBytes: number;
+  /** Bytes of bodies and attachments as clients would receive them. */
+  readonly externalBytes: number;
+}
+
+export interface AllDocumentsQuery {
+  readonly startKey?: string;
+  readonly endKey?: string;
+  readonly inclusiveEnd?: boolean;
+  readonly descending?: boolean;
+  readonly skip?: number;
+  readonly limit?: number;
+  readonly includeDocuments?: boolean;
+  readonly conflicts?: boolean;
+}
+
+export interface AllDocumentsRow {
+  readonly id: string;
+  readonly revision: Revision;
+  /** True only in answers to explicit keys. */
+  readonly deleted: boolean;
+  /** Present with `includeDocuments`, unless deleted. */
+  readonly document?: DocumentRevision;
+}
+
+export interface ChangeRow {
+  /** Sequence token, opaque: the position after this row. */
+  readonly sequence: string;
+  readonly id: string;
+  readonly deleted: boolean;
+  /** The winner first; with `style: 'all_docs'` every leaf. */
+  readonly revisions: readonly Revision[];
+  /** Present with `includeDocuments`; tombstones too. */
+  readonly document?: DocumentRevision;
+}
+
+export interface ChangesQuery {
+  /** A sequence token, `0` or `now`. */
+  readonly since: string;
+  readonly style: 'main_only' | 'all_docs';
+  readonly descending?: boolean;
+  /** Rows after filtering. */
+  readonly limit?: number;
+  readonly includeDocuments?: boolean;
+  readonly conflicts?: boolean;
+  /** Decides on a row; gets the winner's document only when `needsDocument`. */
+  readonly filter?: ChangesFilter;
+  /** Keep going after the last row: wait for more until `signal` aborts. Pauses are told as `idle` batches. */
+  readonly live?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export type ChangesFilter =
+  | { readonly kind: 'ids'; readonly ids: ReadonlySet<string> }
+  | { readonly kind: 'design' }
+  | { readonly kind: 'matcher'; readonly matches: (document: DocumentRevision) => boolean };
+
+export interface ChangesBatch {
+  /** Rows in order; may be empty when a stretch of the feed was filtered out or the live feed fell idle. */
+  readonly rows: readonly ChangeRow[];
+  /** Token of the last sequence examined, matching or not. */
+  readonly lastSequence: string;
+  /** Changes after `lastSequence`, before filtering. */
+  readonly pending: number;
+}
+
+/** How a single-leader database acknowledges writes when a request does not say otherwise. */
+export interface AckSettings {
+  readonly policy: 'async' | 'semi-sync' | 'sync';
+  /** For semi-sync: how many followers must have a write durable, the leader not counted. */
+  readonly followers: number | 'majority';
+  /** When the policy is not met in time: wait on, acknowledge and say so (202), or give an error of unknown outcome. */
+  readonly onTimeout: 'block' | 'degrade' | 'fail';
+  readonly timeoutMs: number;
+}
+
+/** How a database is replicated; chosen at its creation. */
+export type Replication =
+  | { readonly strategy: 'multi-leader' }
+  | {
+      readonly strategy: 'single-leader';
+      /** Index of the log entry that created it: names it in the group's log. */
+      readonly reference: number;
+      readonly ack: AckSettings;
+    };
+
+export type PurgeOutcome = ReadonlyMap<string, readonly Revision[]>;
+
+export interface SecurityGroup {
+  readonly names: readonly string[];
+  readonly roles: readonly string[];
+}
+
+/** Members that are not named here mean nothing to a node, and are kept. */
+export interface SecurityObject {
+  readonly admins: SecurityGroup;
+  readonly members: SecurityGroup;
+}

@@ -1,0 +1,208 @@
+/** Reading documents: synchronous, from committed state, each answer from one moment. */
+
+import type { Digest, Revision } from '../document/revision.ts';
+import { parseRevision } from '../document/revision.ts';
+import type { RevisionGraph } from '../document/revision-graph.ts';
+import { nodeOf } from '../document/revision-graph.ts';
+import { latestLeavesOf, missing, pathOf } from '../document/revision-path.ts';
+import { treeLeaves } from '../document/tree-projection.ts';
+import type { DatabaseKeys } from '../store/keys.ts';
+import { keyKinds } from '../store/keys.ts';
+import type { Store } from '../store/store.ts';
+import type {
+  DocumentRevision,
+  OpenRevision,
+  ReadOptions,
+  ReadOutcome,
+  RevisionDifference,
+  RevisionInfo,
+} from './model.ts';
+import type { BodyRecord, Head } from './records.ts';
+import { decodeBody, decodeHead, decodeHeadBody, decodeHeadSummary } from './records.ts';
+
+const EMPTY_BODY = new TextEncoder().encode('{}');
+/** What a derived tombstone says: nothing; it only ends a merged branch for clients that know trees. */
+const DERIVED: BodyRecord = { attachments: [], body: EMPTY_BODY };
+
+export interface ReadContext {
+  readonly store: Store;
+  readonly keys: DatabaseKeys;
+  readonly digest: Digest;
+}
+
+export function readDocument(context: ReadContext, id: string, options: ReadOptions): ReadOutcome {
+  const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+  if (record === undefined) return { kind: 'missing' };
+  if (!needsGraph(options)) {
+    const { winner, deleted } = decodeHeadSummary(record);
+    if (deleted) return { kind: 'deleted' };
+    return { kind: 'found', document: { id, revision: winner, deleted, ...decodeHeadBody(record) } };
+  }
+  const head = decodeHead(id, record);
+  if (options.revision === undefined) {
+    if (head.deleted) return { kind: 'deleted' };
+    return { kind: 'found', document: describe(context, head, head.winner, head, options) };
+  }
+  const revision = options.latest === true ? latestOf(head, options.revision) : options.revision;
+  const body = revision === undefined ? undefined : bodyOf(context, head, revision);
+  if (revision === undefined || body === undefined) return { kind: 'missing' };
+  return { kind: 'found', document: describe(context, head, revision, body, options) };
+}
+
+/** The winner, deleted or not: what lists with documents show. */
+export function readWinner(record: Uint8Array, id: string): DocumentRevision {
+  const { winner, deleted } = decodeHeadSummary(record);
+  return { id, revision: winner, deleted, ...decodeHeadBody(record) };
+}
+
+/** One named leaf for a row of the changes feed; undefined when it has been replaced since. */
+export function readLeaf(context: ReadContext, id: string, revision: Revision): DocumentRevision | undefined {
+  const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+  if (record === undefined || decodeHeadSummary(record).winner !== revision) return undefined;
+  return readWinner(record, id);
+}
+
+export function withConflicts(context: ReadContext, record: Uint8Array, id: string): DocumentRevision {
+  const head = decodeHead(id, record);
+  return describe(context, head, head.winner, head, { conflicts: true });
+}
+
+export function readOpenRevisions(
+  context: ReadContext,
+  id: string,
+  wanted: 'all' | readonly string[],
+  options: { readonly latest?: boolean; readonly path?: boolean },
+): OpenRevision[] {
+  const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+  if (record === undefined) {
+    return wanted === 'all' ? [] : wanted.map((revision) => ({ kind: 'missing', revision }));
+  }
+  const head = decodeHead(id, record);
+  if (wanted === 'all') {
+    return treeLeaves(head.graph, context.digest).map((leaf) => open(context, head, leaf.revision, options));
+  }
+  if (options.latest !== true) return wanted.map((revision) => open(context, head, revision, options));
+  // Several asked-for revisions may have become one leaf: it is answered once.
+  const leaves = new Set<string>();
+  for (const text of wanted) {
+    const revision = parseRevision(text);
+    const latest = revision === undefined ? [] : latestLeavesOf(head.graph, revision);
+    for (const leaf of latest.length > 0 ? latest : [{ revision: text }]) leaves.add(leaf.revision);
+  }
+  return [...leaves].map((revision) => open(context, head, revision, options));
+}
+
+export function revisionsDifference(
+  context: ReadContext,
+  wanted: ReadonlyMap<string, readonly string[]>,
+): Map<string, RevisionDifference> {
+  const differences = new Map<string, RevisionDifference>();
+  for (const [id, revisions] of wanted) {
+    const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+    if (record === undefined) {
+      if (revisions.length > 0) differences.set(id, { missing: revisions, possibleAncestors: [] });
+      continue;
+    }
+    // Most often the winner is asked for, which needs no graph.
+    if (revisions.length === 1 && decodeHeadSummary(record).winner === revisions[0]) continue;
+    const known = decodeHead(id, record).graph;
+    const difference = missing(known, revisions as readonly Revision[], context.digest);
+    if (difference.missing.length > 0) differences.set(id, difference);
+  }
+  return differences;
+}
+
+function open(
+  context: ReadContext,
+  head: Head,
+  text: string,
+  options: { readonly path?: boolean },
+): OpenRevision {
+  const revision = parseRevision(text);
+  const body = revision === undefined ? undefined : bodyOf(context, head, revision);
+  if (revision === undefined || body === undefined) return { kind: 'missing', revision: text };
+  return {
+    kind: 'found',
+    document: describe(context, head, revision, body, { path: options.path === true }),
+  };
+}
+
+function latestOf(head: Head, revision: Revision): Revision | undefined {
+  return latestLeavesOf(head.graph, revision)[0]?.revision;
+}
+
+function bodyOf(context: ReadContext, head: Head, revision: Revision): BodyRecord | undefined {
+  if (revision === head.winner) return head;
+  const node = nodeOf(head.graph, revision);
+  if (node === undefined)
+    return derivedParent(context, head.graph, revision) === undefined ? undefined : DERIVED;
+  if (!node.stored) return undefined;
+  const record = context.store.get(context.keys.body(head.id, revision));
+  return record === undefined ? undefined : decodeBody(record);
+}
+
+/** The merged branch that a derived tombstone ends; undefined when the revision is none. */
+function derivedParent(context: ReadContext, graph: RevisionGraph, revision: Revision): Revision | undefined {
+  if (graph.nodes.length === 1) return undefined;
+  const leaf = treeLeaves(graph, context.digest).find((candidate) => candidate.revision === revision);
+  return leaf?.derivedFrom;
+}
+
+function describe(
+  context: ReadContext,
+  head: Head,
+  revision: Revision,
+  { attachments, body }: BodyRecord,
+  options: ReadOptions,
+): DocumentRevision {
+  const { graph, id } = head;
+  const deleted = nodeOf(graph, revision)?.deleted ?? true;
+  const others =
+    options.conflicts === true || options.deletedConflicts === true ? othersOf(context, head) : [];
+  const conflicts = others.filter((leaf) => !leaf.deleted).map((leaf) => leaf.revision);
+  const deletedConflicts = others.filter((leaf) => leaf.deleted).map((leaf) => leaf.revision);
+  const path = treePath(context, graph, revision);
+  return {
+    id,
+    revision,
+    deleted,
+    attachments,
+    body,
+    ...(options.path === true && { path }),
+    ...(options.revisionsInfo === true && { revisionsInfo: revisionsInfo(graph, path.start, path.ids) }),
+    ...(options.conflicts === true && conflicts.length > 0 && { conflicts }),
+    ...(options.deletedConflicts === true && deletedConflicts.length > 0 && { deletedConflicts }),
+    ...(options.localSequence === true && { localSequence: head.sequence }),
+  };
+}
+
+function treePath(context: ReadContext, graph: RevisionGraph, revision: Revision) {
+  const parent = nodeOf(graph, revision) !== undefined ? undefined : derivedParent(context, graph, revision);
+  if (parent === undefined) return pathOf(graph, revision);
+  const { start, ids } = pathOf(graph, parent);
+  return { start: start + 1, ids: [revision.slice(revision.indexOf('-') + 1), ...ids] };
+}
+
+function othersOf(context: ReadContext, head: Head) {
+  return treeLeaves(head.graph, context.digest).filter((leaf) => leaf.revision !== head.winner);
+}
+
+function revisionsInfo(graph: RevisionGraph, start: number, ids: readonly string[]): RevisionInfo[] {
+  return ids.map((id, index) => {
+    const revision = `${start - index}-${id}` as Revision;
+    const node = nodeOf(graph, revision);
+    if (node?.deleted === true) return { revision, status: 'deleted' };
+    return { revision, status: node?.stored === true ? 'available' : 'missing' };
+  });
+}
+
+function needsGraph(options: ReadOptions): boolean {
+  return (
+    options.revision !== undefined ||
+    options.path === true ||
+    options.revisionsInfo === true ||
+    options.conflicts === true ||
+    options.deletedConflicts === true ||
+    options.localSequence === true
+  );
+}

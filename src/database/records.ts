@@ -1,0 +1,182 @@
+/**
+ * Records of a database as bytes.
+ *
+ * Head (`h`): what a document is now. The fixed part comes first so that lists can skip tombstones and read the
+ * winner's id without decoding the graph.
+ *   u8 format · u8 flags (1 winner deleted) · u48 sequence · u8 winner length · u32 graph length · u32 attachments
+ *   length · winner · graph · attachments (JSON) · winner's body
+ * Body (`b`): u32 attachments length · attachments (JSON) · body
+ * Change (`q`): u8 flags (1 winner deleted, 2 leaves left out) · u16 leaf count · leaves (u8 length, text) · id
+ */
+
+import type { AttachmentStub } from '../document/document.ts';
+import { decodeGraph, encodeGraph } from '../document/graph-codec.ts';
+import type { Revision } from '../document/revision.ts';
+import type { RevisionGraph } from '../document/revision-graph.ts';
+import { readU48, writeU48 } from '../store/keys.ts';
+
+const FORMAT = 1;
+const HEAD_FIXED_BYTES = 17;
+const DELETED = 1;
+const LEAVES_LEFT_OUT = 2;
+/** A change of a document with more leaves does not repeat them; the reader takes them from the head. */
+const CHANGE_LEAVES_MAX = 64;
+
+/** A document's current state, decoded except for its body. */
+export interface Head {
+  readonly id: string;
+  /** 0 for a head that is not stored yet. */
+  readonly sequence: number;
+  readonly graph: RevisionGraph;
+  readonly winner: Revision;
+  readonly deleted: boolean;
+  readonly attachments: readonly AttachmentStub[];
+  readonly body: Uint8Array;
+}
+
+/** The parts of a head that lists need; cheap to read. */
+export interface HeadSummary {
+  readonly winner: Revision;
+  readonly deleted: boolean;
+  readonly sequence: number;
+}
+
+export interface BodyRecord {
+  readonly attachments: readonly AttachmentStub[];
+  readonly body: Uint8Array;
+}
+
+export interface ChangeRecord {
+  readonly id: string;
+  readonly deleted: boolean;
+  /** The winner first; undefined when there are more than {@link CHANGE_LEAVES_MAX}. */
+  readonly leaves: readonly Revision[] | undefined;
+  readonly winner: Revision;
+}
+
+const NO_ATTACHMENTS: readonly AttachmentStub[] = [];
+
+export function encodeHead(head: Head): Uint8Array {
+  const graph = encodeGraph(head.graph);
+  const attachments = encodeAttachments(head.attachments);
+  const winnerLength = head.winner.length;
+  const bytes = Buffer.allocUnsafe(
+    HEAD_FIXED_BYTES + winnerLength + graph.length + attachments.length + head.body.length,
+  );
+  bytes[0] = FORMAT;
+  bytes[1] = head.deleted ? DELETED : 0;
+  writeU48(bytes, 2, head.sequence);
+  bytes[8] = winnerLength;
+  bytes.writeUInt32BE(graph.length, 9);
+  bytes.writeUInt32BE(attachments.length, 13);
+  bytes.write(head.winner, HEAD_FIXED_BYTES, 'latin1');
+  let at = HEAD_FIXED_BYTES + winnerLength;
+  bytes.set(graph, at);
+  at += graph.length;
+  bytes.set(attachments, at);
+  bytes.set(head.body, at + attachments.length);
+  return bytes;
+}
+
+export function decodeHead(id: string, record: Uint8Array): Head {
+  const bytes = asBuffer(record);
+  const summary = decodeHeadSummary(bytes);
+  const graphStart = HEAD_FIXED_BYTES + bytes[8]!;
+  const attachmentsStart = graphStart + bytes.readUInt32BE(9);
+  const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
+  return {
+    id,
+    ...summary,
+    graph: decodeGraph(bytes.subarray(graphStart, attachmentsStart)),
+    attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
+    body: bytes.subarray(bodyStart),
+  };
+}
+
+export function decodeHeadSummary(record: Uint8Array): HeadSummary {
+  const bytes = asBuffer(record);
+  if (bytes[0] !== FORMAT) throw new Error(`a document's head has the unknown format ${bytes[0]}`);
+  return {
+    winner: bytes.toString('latin1', HEAD_FIXED_BYTES, HEAD_FIXED_BYTES + bytes[8]!) as Revision,
+    deleted: (bytes[1]! & DELETED) !== 0,
+    sequence: readU48(bytes, 2),
+  };
+}
+
+/** The winner's attachments and body, without decoding the graph: the hot path of reads. */
+export function decodeHeadBody(record: Uint8Array): BodyRecord {
+  const bytes = asBuffer(record);
+  const attachmentsStart = HEAD_FIXED_BYTES + bytes[8]! + bytes.readUInt32BE(9);
+  const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
+  return {
+    attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
+    body: bytes.subarray(bodyStart),
+  };
+}
+
+export function encodeBody(record: BodyRecord): Uint8Array {
+  const attachments = encodeAttachments(record.attachments);
+  const bytes = Buffer.allocUnsafe(4 + attachments.length + record.body.length);
+  bytes.writeUInt32BE(attachments.length, 0);
+  bytes.set(attachments, 4);
+  bytes.set(record.body, 4 + attachments.length);
+  return bytes;
+}
+
+export function decodeBody(record: Uint8Array): BodyRecord {
+  const bytes = asBuffer(record);
+  const bodyStart = 4 + bytes.readUInt32BE(0);
+  return { attachments: decodeAttachments(bytes.subarray(4, bodyStart)), body: bytes.subarray(bodyStart) };
+}
+
+/** `leaves` come best first, so the first is the winner. */
+export function encodeChange(id: string, deleted: boolean, leaves: readonly Revision[]): Uint8Array {
+  const leftOut = leaves.length > CHANGE_LEAVES_MAX;
+  const kept = leftOut ? leaves.slice(0, 1) : leaves;
+  let bytesOfLeaves = 0;
+  for (const leaf of kept) bytesOfLeaves += 1 + leaf.length;
+  const idBytes = Buffer.byteLength(id);
+  const bytes = Buffer.allocUnsafe(3 + bytesOfLeaves + idBytes);
+  bytes[0] = (deleted ? DELETED : 0) | (leftOut ? LEAVES_LEFT_OUT : 0);
+  bytes.writeUInt16BE(kept.length, 1);
+  let at = 3;
+  for (const leaf of kept) {
+    bytes[at] = leaf.length;
+    bytes.write(leaf, at + 1, 'latin1');
+    at += 1 + leaf.length;
+  }
+  bytes.write(id, at, 'utf8');
+  return bytes;
+}
+
+export function decodeChange(record: Uint8Array): ChangeRecord {
+  const bytes = asBuffer(record);
+  const leaves: Revision[] = [];
+  let at = 3;
+  for (let left = bytes.readUInt16BE(1); left > 0; left--) {
+    const end = at + 1 + bytes[at]!;
+    leaves.push(bytes.toString('latin1', at + 1, end) as Revision);
+    at = end;
+  }
+  const flags = bytes[0]!;
+  return {
+    id: bytes.toString('utf8', at),
+    deleted: (flags & DELETED) !== 0,
+    leaves: (flags & LEAVES_LEFT_OUT) === 0 ? leaves : undefined,
+    winner: leaves[0]!,
+  };
+}
+
+const EMPTY = new Uint8Array(0);
+
+function encodeAttachments(attachments: readonly AttachmentStub[]): Uint8Array {
+  return attachments.length === 0 ? EMPTY : Buffer.from(JSON.stringify(attachments));
+}
+
+function decodeAttachments(bytes: Buffer): readonly AttachmentStub[] {
+  return bytes.length === 0 ? NO_ATTACHMENTS : (JSON.parse(bytes.toString('utf8')) as AttachmentStub[]);
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,52 @@
+/**
+ * Where the writes of a database go: straight into the local store (local-writes.ts), or into a replicated log first.
+ * The database, and everything above it, does not know which.
+ */
+
+import type { BlobReference, DocumentEdit, EditOutcome, PurgeOutcome, ReplicatedRevision } from './model.ts';
+import type { DatabaseSettings } from './settings.ts';
+
+/** What a request may ask of its own write, and wants to be told. Only replicated logs have more than one way. */
+export interface WriteOptions {
+  readonly ack?: AckWish;
+  /** Called before the write resolves, when there is something to tell. */
+  readonly onReceipt?: (receipt: WriteReceipt) => void;
+}
+
+export interface AckWish {
+  readonly policy: 'async' | 'semi-sync' | 'sync' | undefined;
+  readonly onTimeout: 'block' | 'degrade' | 'fail' | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+export interface WriteReceipt {
+  /** False: stored, but the policy was not met in time. */
+  readonly met: boolean;
+  readonly policy: string;
+  readonly term: number;
+  readonly index: number;
+  /** Names of the nodes that had it durable when this was told. */
+  readonly durableOn: readonly string[];
+  readonly elapsedMs: number;
+}
+
+export interface LocalWrite {
+  readonly id: string;
+  readonly base: string | undefined;
+  /** Undefined: delete. */
+  readonly body: Uint8Array | undefined;
+}
+
+export interface Writes {
+  /** Outcomes in the order of the edits, once durable. */
+  edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]>;
+  /** Outcomes in the order of the revisions, once durable. */
+  insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]>;
+  purge(request: ReadonlyMap<string, readonly string[]>): Promise<PurgeOutcome>;
+  /** Gives the new revision. */
+  writeLocal(write: LocalWrite): Promise<string>;
+  changeSettings(change: Partial<DatabaseSettings>): Promise<void>;
+  storeBlob(content: AsyncIterable<Uint8Array>, bytesMax: number): Promise<BlobReference>;
+  /** Resolves when everything accepted so far is durable. */
+  flush(): Promise<void>;
+}
