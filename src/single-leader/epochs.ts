@@ -1,0 +1,35 @@
+/**
+ * Who led when: the epochs of a log, read from the entries that began them.
+ *
+ *     1:epoch n1 (term 1)   2   3   4:epoch n3 (term 4)   5   →   [{1, n1, 1}, {4, n3, 4}]
+ *
+ * As with every other fact of the log, an epoch whose entry is truncated has not been.
+ */
+
+import { assert } from '../errors.ts';
+import type { Entry, Epoch, LogIndex } from './entry.ts';
+
+export function epochsIn(entries: readonly Entry[]): Epoch[] {
+  return entries.flatMap(({ index, term, body }) =>
+    body.kind === 'epoch' ? [{ term, leader: body.leader, firstIndex: index }] : [],
+  );
+}
+
+/** The epochs that began at or before `index`. */
+export function epochsThrough(epochs: readonly Epoch[], index: LogIndex): Epoch[] {
+  return epochs.filter((epoch) => epoch.firstIndex <= index);
+}
+
+/** The epoch that an index belongs to; undefined before the first. */
+export function epochAt(epochs: readonly Epoch[], index: LogIndex): Epoch | undefined {
+  return epochs.findLast((epoch) => epoch.firstIndex <= index);
+}
+
+export function checkEpochs(epochs: readonly Epoch[]): void {
+  epochs.forEach((epoch, at) => {
+    const before = epochs[at - 1];
+    const follows =
+      before === undefined || (before.term < epoch.term && before.firstIndex < epoch.firstIndex);
+    assert(follows, 'epochs follow each other in term and index');
+  });
+}
