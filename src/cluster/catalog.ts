@@ -1,0 +1,211 @@
+/**
+ * What a group's log means on this node: its single-leader databases and everything in them.
+ *
+ * Entries are applied in their order, in batches. A crash may repeat the last ones, which changes nothing: a known
+ * revision is known, a local document is put again as it was, a database that is there is not created again. Changes of
+ * one database that stand together become one turn.
+ */
+
+import { applyReplicated } from '../database/apply.ts';
+import type { Database } from '../database/database.ts';
+import type { Databases } from '../database/databases.ts';
+import { putLocal } from '../database/local-documents.ts';
+import { changeSettingsInTurn, purgeInTurn } from '../database/local-writes.ts';
+import type { AttachmentEdit } from '../database/model.ts';
+import type { Turn } from '../database/turn.ts';
+import type { LogPosition } from '../single-leader/entry.ts';
+import { appliedKey } from '../store/keys.ts';
+import type { Operation, Store } from '../store/store.ts';
+import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
+import { decodeCommand } from './commands.ts';
+import type { CommittedEntry, StateMachine } from './group.ts';
+
+type TurnCommand = Extract<Command, { kind: 'write' | 'local' | 'purge' | 'settings' }>;
+
+/** Commands that one turn takes; a turn ends early when its batch grows big. */
+const COMMANDS_PER_TURN = 256;
+
+export interface CatalogContext {
+  readonly store: Store;
+  readonly databases: Databases;
+  /** Told of a database of this node alone that had to give its name to one of the group. */
+  readonly onMovedAside: (name: string, newName: string) => void;
+}
+
+export class Catalog implements StateMachine {
+  readonly #context: CatalogContext;
+  readonly #names = new Map<DatabaseRef, string>();
+  #applied: number;
+  /** Through which index entries are in a state that was fetched, and must not be applied again. */
+  #installed = 0;
+  #work: Promise<unknown> = Promise.resolve();
+
+  constructor(context: CatalogContext) {
+    this.#context = context;
+    const record = context.store.get(appliedKey);
+    this.#applied =
+      record === undefined ? 0 : (JSON.parse(Buffer.from(record).toString()) as { index: number }).index;
+    this.#readNames();
+  }
+
+  appliedIndex(): number {
+    return this.#applied;
+  }
+
+  apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void> {
+    return this.alone(async () => {
+      const news = entries.filter(({ index }) => index > this.#installed);
+      if (through.index > this.#installed) await this.#apply(news, through);
+    });
+  }
+
+  /** Runs work while nothing is applied. */
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#work.then(work);
+    this.#work = result.catch(() => undefined);
+    return result;
+  }
+
+  /** What the group's databases are called here. */
+  names(): ReadonlyMap<DatabaseRef, string> {
+    return this.#names;
+  }
+
+  /** For work that runs {@link alone}: what the store holds was exchanged for a state that was fetched. */
+  stateInstalled(index: number): void {
+    this.#applied = index;
+    this.#installed = index;
+    this.#names.clear();
+    this.#readNames();
+  }
+
+  /** Gives the name of a database of this node alone to one of the group. */
+  async makeRoom(name: string): Promise<void> {
+    const { databases, onMovedAside } = this.#context;
+    if (!databases.has(name) || databases.replication(name).strategy === 'single-leader') return;
+    const newName = `${name.slice(0, 200)}-local-${databases.get(name).incarnation}`;
+    await databases.rename(name, newName);
+    onMovedAside(name, newName);
+  }
+
+  #readNames(): void {
+    const { databases } = this.#context;
+    for (const name of databases.names()) {
+      const replication = databases.replication(name);
+      if (replication.strategy === 'single-leader') this.#names.set(replication.reference, name);
+    }
+  }
+
+  async #apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void> {
+    const waiting = new Map<DatabaseRef, TurnCommand[]>();
+    for (const { index, data } of entries) {
+      const command = decodeCommand(data);
+      if (command.kind === 'create') await this.#create(index, command);
+      else if (isTurnCommand(command)) {
+        const commands = waiting.get(command.database) ?? [];
+        waiting.set(command.database, [...commands, command]);
+        if (commands.length + 1 < COMMANDS_PER_TURN) continue;
+        await this.#runTurn(command.database, waiting);
+      } else {
+        await this.#runTurn(command.database, waiting);
+        await this.#applyAlone(command);
+      }
+    }
+    await Promise.all([...waiting.keys()].map((database) => this.#runTurn(database, waiting)));
+    await this.#context.store.commit([appliedOperation(through)]);
+    this.#applied = through.index;
+  }
+
+  /** Undefined: dropped meanwhile. */
+  database(reference: DatabaseRef): Database | undefined {
+    const name = this.#names.get(reference);
+    return name === undefined ? undefined : this.#context.databases.get(name);
+  }
+
+  async #create(
+    index: number,
+    { name, incarnation, ack }: Extract<Command, { kind: 'create' }>,
+  ): Promise<void> {
+    const { databases } = this.#context;
+    await this.makeRoom(name);
+    // Either a repetition after a crash, or two creations of one name on their way at once: the first one counts.
+    if (databases.has(name)) return;
+    await databases.create(name, {
+      incarnation,
+      replication: { strategy: 'single-leader', reference: index, ack },
+    });
+    this.#names.set(index, name);
+  }
+
+  async #applyAlone(
+    command: Extract<Command, { kind: 'drop' | 'configure' | 'chunk' | 'blob' }>,
+  ): Promise<void> {
+    const { databases } = this.#context;
+    const name = this.#names.get(command.database);
+    if (name === undefined) return;
+    switch (command.kind) {
+      case 'drop':
+        this.#names.delete(command.database);
+        return databases.delete(name);
+      case 'configure':
+        return databases.configure(name, {
+          strategy: 'single-leader',
+          reference: command.database,
+          ack: command.ack,
+        });
+      case 'chunk':
+        return databases.get(name).blobs.installChunk(command.chunkSet, command.index, command.bytes);
+      case 'blob':
+        return databases.get(name).blobs.installRecord(command, command.chunkSet);
+    }
+  }
+
+  async #runTurn(reference: DatabaseRef, waiting: Map<DatabaseRef, TurnCommand[]>): Promise<void> {
+    const commands = waiting.get(reference);
+    waiting.delete(reference);
+    const database = this.database(reference);
+    if (commands === undefined || database === undefined) return;
+    await database.submit((turn) => {
+      for (const command of commands) applyInTurn(turn, command, database);
+    });
+  }
+}
+
+/** Written with what it says. */
+export function appliedOperation({ index, term }: LogPosition): Operation {
+  return { kind: 'put', key: appliedKey, value: Buffer.from(JSON.stringify({ index, term })) };
+}
+
+function isTurnCommand(command: Command): command is TurnCommand {
+  return (
+    command.kind === 'write' ||
+    command.kind === 'local' ||
+    command.kind === 'purge' ||
+    command.kind === 'settings'
+  );
+}
+
+function applyInTurn(turn: Turn, command: TurnCommand, { inTurn }: Database): void {
+  switch (command.kind) {
+    case 'write':
+      for (const revision of command.revisions) {
+        const attachments = revision.attachments.map(storedAttachment);
+        applyReplicated(turn, { ...revision, attachments }, inTurn.settings());
+      }
+      return;
+    case 'local':
+      putLocal(turn, inTurn, command);
+      return;
+    case 'purge':
+      purgeInTurn(turn, new Map(command.request), inTurn);
+      return;
+    case 'settings':
+      changeSettingsInTurn(turn, command.change, inTurn);
+      return;
+  }
+}
+
+export function storedAttachment(stub: LoggedRevision['attachments'][number]): AttachmentEdit {
+  const { blob, contentType, digest, length, name, revpos } = stub;
+  return { kind: 'stored', name, contentType, revpos, blob: { blob, digest, length } };
+}

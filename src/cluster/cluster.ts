@@ -1,0 +1,217 @@
+/**
+ * Single-leader databases of a node: the group, what its log means here, and what the node offers of it to HTTP.
+ *
+ * The group (group.ts) knows entries; the catalog (catalog.ts) knows what they mean; logged-writes.ts is how a database's
+ * writes get into the log. This file ties them together.
+ */
+
+import type { Databases, RouteWrites } from '../database/databases.ts';
+import { checkName } from '../database/databases.ts';
+import type { AckSettings } from '../database/model.ts';
+import { failure } from '../errors.ts';
+import type { ClusterServices, ClusterStatus, GroupPosition, LeaderPlace } from '../http/services.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
+import { CommandLog, catalogAck } from './command-log.ts';
+import type { Command } from './commands.ts';
+import type { Group, GroupStatus } from './group.ts';
+import { LoggedWrites } from './logged-writes.ts';
+
+const APPLY_MS_MAX = 10_000;
+
+export interface ClusterContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly tickMs: number;
+  readonly followerWrites: 'forward' | 'refuse';
+  readonly urlOf: (name: string) => string | undefined;
+  readonly peerHeaders: ClusterServices['peerHeaders'];
+}
+
+export interface ClusterParts {
+  readonly databases: Databases;
+  readonly group: Group;
+}
+
+export class Cluster implements ClusterServices {
+  readonly followerWrites: 'forward' | 'refuse';
+  readonly peerHeaders: ClusterServices['peerHeaders'];
+  readonly log: CommandLog;
+  readonly #context: ClusterContext;
+  #parts: ClusterParts | undefined;
+
+  constructor(context: ClusterContext) {
+    this.#context = context;
+    const { clock, tickMs } = context;
+    this.log = new CommandLog({ group: () => this.#group, clock, tickMs });
+    this.followerWrites = context.followerWrites;
+    this.peerHeaders = context.peerHeaders;
+  }
+
+  /** Databases are opened before their group, with the way of their writes; here it begins to lead somewhere. */
+  begin(parts: ClusterParts): void {
+    this.#parts = parts;
+  }
+
+  /** How the writes of a single-leader database go. */
+  readonly routeWrites: RouteWrites = (database, replication, local) => {
+    if (replication.strategy !== 'single-leader') return local;
+    const { reference } = replication;
+    const ack = () => this.ackSettings(database.name);
+    return new LoggedWrites({ database, reference, ack, log: this.log, local });
+  };
+
+  status(): ClusterStatus {
+    const status = this.#group.status();
+    const { applied, commit, epochs, leader, members, role, term } = status;
+    const shown = epochs.map(({ firstIndex, leader: id, term: began }) => ({
+      term: began,
+      leader: id,
+      firstIndex,
+    }));
+    return { role, term, leader, hasQuorum: hasQuorum(status), commit, applied, epochs: shown, members };
+  }
+
+  isSingleLeader(database: string): boolean {
+    return this.#databases.replication(database).strategy === 'single-leader';
+  }
+
+  leader(waitMs: number): Promise<LeaderPlace> {
+    const now = this.#leaderNow();
+    if (now.kind !== 'none' || waitMs <= 0) return Promise.resolve(now);
+    return new Promise((resolve) => {
+      const end = (place: LeaderPlace) => {
+        stopListening();
+        cancel();
+        resolve(place);
+      };
+      const stopListening = this.#group.onChange(() => {
+        const place = this.#leaderNow();
+        if (place.kind !== 'none') end(place);
+      });
+      const cancel = this.#context.clock.after(waitMs, () => end({ kind: 'none' }));
+    });
+  }
+
+  onLeaderChange(listener: () => void): () => void {
+    return this.#group.onChange(listener);
+  }
+
+  readBarrier(): Promise<{ readonly index: number; readonly by: 'quorum' | 'lease' }> {
+    return this.#group.readBarrier();
+  }
+
+  stalenessMs(): number | undefined {
+    return this.#group.stalenessMs();
+  }
+
+  appliedPosition(): GroupPosition {
+    const { applied } = this.#group.status();
+    return { index: applied, term: this.#termAt(applied) };
+  }
+
+  async waitForPosition({ index, term }: GroupPosition, timeoutMs: number): Promise<void> {
+    await this.#group.appliedThrough(index, timeoutMs);
+    if (this.#termAt(index) !== term) {
+      throw failure('service_unavailable', 'The position was never committed: what it stood for is gone.');
+    }
+  }
+
+  async createDatabase(name: string, ack: AckSettings): Promise<void> {
+    checkName(name);
+    this.log.requireLeading();
+    if (this.#databases.has(name)) throw failure('file_exists');
+    const incarnation = this.#context.random.hex(8);
+    await this.#change({ kind: 'create', name, incarnation, ack });
+    // Two creations of one name at the same time: the log decided.
+    if (this.#databases.get(name).incarnation !== incarnation) throw failure('file_exists');
+  }
+
+  async deleteDatabase(name: string): Promise<void> {
+    await this.#change({ kind: 'drop', database: this.#referenceOf(name) });
+  }
+
+  ackSettings(database: string): AckSettings {
+    const replication = this.#databases.replication(database);
+    if (replication.strategy !== 'single-leader') throw failure('not_found', 'The database has no leader.');
+    return replication.ack;
+  }
+
+  async setAckSettings(database: string, ack: AckSettings): Promise<void> {
+    await this.#change({ kind: 'configure', database: this.#referenceOf(database), ack });
+  }
+
+  async promote({ dryRun, force }: { readonly dryRun: boolean; readonly force: boolean }): Promise<object> {
+    const status = this.#group.status();
+    const plan = promotionPlan(status, force);
+    if (dryRun) return { ok: true, dry_run: true, ...plan };
+    const outcome = force ? await this.#group.forcePromotion([]) : await this.#group.promote();
+    return { ok: outcome === 'elected' || outcome === 'already_leader', outcome, ...plan };
+  }
+
+  async transfer(to: string | undefined): Promise<object> {
+    const outcome = await this.#group.transferLeadership(to);
+    return { ok: outcome === 'done', outcome };
+  }
+
+  get #group(): Group {
+    return this.#begun().group;
+  }
+
+  get #databases(): Databases {
+    return this.#begun().databases;
+  }
+
+  #begun(): ClusterParts {
+    if (this.#parts === undefined) throw failure('service_unavailable', 'The node is starting.');
+    return this.#parts;
+  }
+
+  async #change(command: Command): Promise<void> {
+    this.log.requireLeading();
+    const { applied } = await this.log.log([command], catalogAck, {});
+    await applied;
+    await this.#group.appliedThrough(this.#group.status().commit, APPLY_MS_MAX);
+  }
+
+  #referenceOf(name: string): number {
+    const replication = this.#databases.replication(name);
+    if (replication.strategy !== 'single-leader') throw failure('not_found', 'Database does not exist.');
+    return replication.reference;
+  }
+
+  #leaderNow(): LeaderPlace {
+    const { leader, leaderReady, self } = this.#group.status();
+    if (leaderReady) return { kind: 'here' };
+    if (leader === undefined || leader === self) return { kind: 'none' };
+    const url = this.#context.urlOf(leader);
+    return url === undefined ? { kind: 'none' } : { kind: 'there', name: leader, url };
+  }
+
+  #termAt(index: number): number {
+    const epoch = this.#group.status().epochs.findLast(({ firstIndex }) => firstIndex <= index);
+    return epoch?.term ?? 0;
+  }
+}
+
+/** Only a leader hears the others; a follower cannot tell more than that somebody leads. */
+function hasQuorum({ leader, leaderReady }: GroupStatus): boolean | undefined {
+  if (leaderReady) return true;
+  return leader === undefined ? false : undefined;
+}
+
+function promotionPlan({ commit, lastIndex, leader, members, self }: GroupStatus, force: boolean): object {
+  const others = members.filter((member) => member.name !== self);
+  return {
+    node: self,
+    leader,
+    may_lose: force
+      ? 'whatever only nodes that cannot be reached hold; it comes back as branches when they do'
+      : 'nothing',
+    uncommitted_entries_here: Math.max(0, lastIndex - commit),
+    fenced: force
+      ? others.map((member) => member.name)
+      : leader === undefined || leader === self
+        ? []
+        : [leader],
+  };
+}

@@ -1,0 +1,93 @@
+/** Numbers, texts and bytes one after the other, big endian; a reader never looks beyond what is there. */
+
+import { GarbageError } from '../runtime/peer-frames.ts';
+
+export class ByteWriter {
+  readonly #buffer: Buffer;
+  #at = 0;
+
+  /** `bytesMax`: at most so much will be written. */
+  constructor(bytesMax: number) {
+    this.#buffer = Buffer.allocUnsafe(bytesMax);
+  }
+
+  u8(value: number): this {
+    this.#at = this.#buffer.writeUInt8(value, this.#at);
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#at = this.#buffer.writeUInt32BE(value, this.#at);
+    return this;
+  }
+
+  u48(value: number): this {
+    this.#at = this.#buffer.writeUIntBE(value, this.#at, 6);
+    return this;
+  }
+
+  /** One byte for each character: ASCII only. */
+  text(value: string): this {
+    this.#at += this.#buffer.write(value, this.#at, 'latin1');
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#buffer.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
+  written(): Uint8Array {
+    return this.#buffer.subarray(0, this.#at);
+  }
+}
+
+/** Every method throws GarbageError when there is less than it should read. */
+export class ByteReader {
+  readonly #buffer: Buffer;
+  #at = 0;
+
+  /** What is read are views of `bytes`. */
+  constructor(bytes: Uint8Array) {
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  u8(): number {
+    return this.#buffer.readUInt8(this.#take(1));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32BE(this.#take(4));
+  }
+
+  u48(): number {
+    return this.#buffer.readUIntBE(this.#take(6), 6);
+  }
+
+  text(length: number): string {
+    const at = this.#take(length);
+    return this.#buffer.toString('latin1', at, at + length);
+  }
+
+  bytes(length: number): Uint8Array {
+    const at = this.#take(length);
+    return this.#buffer.subarray(at, at + length);
+  }
+
+  rest(): Uint8Array {
+    return this.bytes(this.#buffer.length - this.#at);
+  }
+
+  /** Asserts that nothing is left. */
+  end(): void {
+    if (this.#at !== this.#buffer.length) throw new GarbageError('bytes after the end of a message');
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (at + length > this.#buffer.length) throw new GarbageError('a message that ends too early');
+    this.#at += length;
+    return at;
+  }
+}

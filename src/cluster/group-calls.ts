@@ -1,0 +1,80 @@
+/** What one node asks of another beside the core's own messages: rare, answered, and therefore JSON. */
+
+import type { NodeId } from '../replication/strategy.ts';
+import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import type { MembershipOutcome, TransferOutcome } from '../single-leader/events.ts';
+import type { MembershipChange } from '../single-leader/membership.ts';
+import { isNodeId } from './group-node-id.ts';
+
+export type GroupCall =
+  /** Who are you, and which group are you in? */
+  | { readonly op: 'hello' }
+  /** Take me in, one step further; I have a new disk. */
+  | { readonly op: 'join'; readonly id: NodeId }
+  | { readonly op: 'transfer'; readonly to: NodeId | undefined }
+  | { readonly op: 'change'; readonly change: MembershipChange };
+
+export interface Hello {
+  readonly id: NodeId;
+  /** All nodes that it was told of, itself included, in order. */
+  readonly names: readonly string[];
+  /** Who founded its group; undefined: it has none. */
+  readonly founders: readonly NodeId[] | undefined;
+}
+
+/** `elsewhere`: it does not lead. */
+export type CallAnswer =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'elsewhere' }
+  | { readonly kind: 'transfer'; readonly outcome: TransferOutcome }
+  | { readonly kind: 'change'; readonly outcome: MembershipOutcome };
+
+const changeKinds: readonly unknown[] = ['add_learner', 'add_witness', 'promote_learner', 'remove'];
+
+export function encodeCall(value: GroupCall | CallAnswer): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** @throws PeerRefusal */
+export function decodeCall(bytes: Uint8Array): GroupCall {
+  const { op, id, to, change } = objectIn(bytes);
+  if (op === 'hello') return { op };
+  if (op === 'join' && isNodeId(id)) return { op, id };
+  if (op === 'transfer' && (to === undefined || isNodeId(to))) return { op, to };
+  if (op === 'change' && isChange(change)) return { op, change };
+  throw new PeerRefusal('not a call of a group');
+}
+
+/** @throws PeerRefusal */
+export function decodeAnswer(bytes: Uint8Array): CallAnswer {
+  const answer = objectIn(bytes);
+  const { kind, outcome } = answer;
+  if (kind === 'elsewhere') return { kind };
+  if (kind === 'hello') return { kind, hello: helloIn(answer.hello) };
+  if ((kind === 'transfer' || kind === 'change') && typeof outcome === 'string')
+    return answer as unknown as CallAnswer;
+  throw new PeerRefusal('not an answer of a group');
+}
+
+function helloIn(value: unknown): Hello {
+  const { id, names, founders } = (value ?? {}) as Partial<Record<string, unknown>>;
+  const areNames = Array.isArray(names) && names.every((name) => typeof name === 'string');
+  const areFounders = founders === undefined || (Array.isArray(founders) && founders.every(isNodeId));
+  if (!isNodeId(id) || !areNames || !areFounders) throw new PeerRefusal('not a greeting');
+  return { id, names, founders };
+}
+
+function isChange(value: unknown): value is MembershipChange {
+  const { kind, node } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return changeKinds.includes(kind) && isNodeId(node);
+}
+
+function objectIn(bytes: Uint8Array): Partial<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    if (typeof value === 'object' && value !== null) return value as Partial<Record<string, unknown>>;
+  } catch (error) {
+    throw new PeerRefusal('not JSON', { cause: error });
+  }
+  throw new PeerRefusal('not an object');
+}

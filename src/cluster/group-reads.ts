@@ -1,0 +1,122 @@
+/**
+ * Waiting for what is applied, and how old that is.
+ *
+ *     read ─► the core finds the index to reach ─► wait until it is applied here ─► not stale
+ *
+ * A confirmed read says more than its own answer: what was applied when it became ready includes everything that was
+ * acknowledged when it was asked for. So its start bounds the staleness of whatever is read here later, by this node's
+ * clock alone. While somebody wants to know, one read after the other keeps that bound small.
+ */
+
+import { failure } from '../errors.ts';
+import type { Clock } from '../runtime/ports.ts';
+import type { ReadBarrier } from './group.ts';
+import type { ReadAnswer } from './group-desk.ts';
+
+const retryMs = 20;
+/** How often, and after the last question how long, staleness is kept known. */
+const confirmMs = 200;
+const wantedMs = 10_000;
+
+export interface ReadsOptions {
+  readonly clock: Clock;
+  readonly readMsMax: number;
+  readonly ask: () => Promise<ReadAnswer>;
+  readonly appliedIndex: () => number;
+}
+
+interface Waiter {
+  readonly index: number;
+  readonly end: (isApplied: boolean) => void;
+}
+
+export class GroupReads {
+  readonly #options: ReadsOptions;
+  readonly #waiters = new Set<Waiter>();
+  readonly #cancels = new Set<() => void>();
+  #freshAt: number | undefined;
+  #wantedUntil = 0;
+  #isConfirming = false;
+  #isClosed = false;
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  async barrier(): Promise<ReadBarrier> {
+    const { clock, readMsMax, ask } = this.#options;
+    const deadline = clock.monotonic() + readMsMax;
+    while (!this.#isClosed) {
+      const askedAt = clock.monotonic();
+      const answer = await ask();
+      if (answer.kind === 'ready') {
+        await this.appliedThrough(answer.index, Math.max(0, deadline - clock.monotonic()));
+        this.#freshAt = Math.max(this.#freshAt ?? askedAt, askedAt);
+        return { index: answer.index, by: answer.by };
+      }
+      if (clock.monotonic() >= deadline) break;
+      await this.#pause(retryMs);
+    }
+    throw failure('service_unavailable', 'No leader confirmed the read in time.');
+  }
+
+  async appliedThrough(index: number, timeoutMs: number): Promise<void> {
+    if (index <= this.#options.appliedIndex()) return;
+    const isApplied = await new Promise<boolean>((resolve) => {
+      const waiter: Waiter = { index, end };
+      const cancel = this.#options.clock.after(timeoutMs, () => end(false));
+      const waiters = this.#waiters;
+      function end(outcome: boolean): void {
+        cancel();
+        waiters.delete(waiter);
+        resolve(outcome);
+      }
+      if (this.#isClosed) end(false);
+      else waiters.add(waiter);
+    });
+    if (!isApplied) throw failure('service_unavailable', 'This node has not caught up far enough in time.');
+  }
+
+  stalenessMs(): number | undefined {
+    const now = this.#options.clock.monotonic();
+    this.#wantedUntil = now + wantedMs;
+    if (!this.#isConfirming) void this.#keepConfirming();
+    return this.#freshAt === undefined ? undefined : now - this.#freshAt;
+  }
+
+  /** More is applied. */
+  applied(): void {
+    const index = this.#options.appliedIndex();
+    for (const waiter of [...this.#waiters]) if (waiter.index <= index) waiter.end(true);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const waiter of [...this.#waiters]) waiter.end(false);
+    for (const cancel of [...this.#cancels]) cancel();
+  }
+
+  async #keepConfirming(): Promise<void> {
+    this.#isConfirming = true;
+    while (!this.#isClosed && this.#options.clock.monotonic() < this.#wantedUntil) {
+      // One that could not be confirmed leaves the bound where it is: staleness grows, and says so.
+      await this.barrier().catch(() => undefined);
+      await this.#pause(confirmMs);
+    }
+    this.#isConfirming = false;
+  }
+
+  /** Ends early when this is closed. */
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        cancel();
+        this.#cancels.delete(end);
+        resolve();
+      };
+      const cancel = this.#options.clock.after(delayMs, end);
+      this.#cancels.add(end);
+      if (this.#isClosed) end();
+    });
+  }
+}

@@ -1,0 +1,70 @@
+/** What can be said about a group at a moment: facts of the core, with names and milliseconds. */
+
+import type { NodeId } from '../replication/strategy.ts';
+import type { Member } from '../single-leader/entry.ts';
+import { lastIndex } from '../single-leader/log.ts';
+import { membershipOf } from '../single-leader/log-changes.ts';
+import { hasSay } from '../single-leader/membership.ts';
+import type { Raft } from '../single-leader/state.ts';
+import { leaderKnownTo } from '../single-leader/told.ts';
+import type { GroupStatus, MemberStatus } from './group.ts';
+import { nameOf } from './group-node-id.ts';
+
+export interface StatusSource {
+  readonly raft: Raft;
+  readonly appliedIndex: number;
+}
+
+export interface StatusContext {
+  readonly id: NodeId;
+  readonly founded: boolean;
+  readonly tickMs: number;
+  readonly lagMsOf: (match: number) => number;
+}
+
+/** Without a replica: founded and stopped, or not founded yet. */
+export function statusOf(source: StatusSource | undefined, context: StatusContext): GroupStatus {
+  const { id, founded } = context;
+  const who = { self: nameOf(id), id, founded, stopped: founded && source === undefined };
+  if (source === undefined) {
+    return {
+      ...{ ...who, role: 'follower', term: 0, leader: undefined, commit: 0, applied: 0 },
+      ...{ lastIndex: 0, epochs: [], members: [], leaderReady: false, fencedOut: false },
+    };
+  }
+  const { raft, appliedIndex } = source;
+  const leader = leaderKnownTo(raft);
+  const membership = membershipOf(raft);
+  return {
+    ...who,
+    role: raft.role.kind,
+    term: raft.term,
+    leader: leader === undefined ? undefined : nameOf(leader),
+    commit: raft.commit,
+    applied: appliedIndex,
+    lastIndex: lastIndex(raft.log),
+    epochs: [...raft.epochs],
+    // Made when it is asked for: every write asks who leads, and few ask how far the members are.
+    get members() {
+      return (membership?.members ?? []).map((member) => memberStatus(member, raft, context));
+    },
+    leaderReady: raft.role.kind === 'leader' && appliedIndex >= raft.role.epochIndex,
+    lineage: raft.lineage,
+    fencedOut: membership !== undefined && !hasSay(membership, raft.lineage),
+  };
+}
+
+function memberStatus({ id, kind }: Member, raft: Raft, { tickMs, lagMsOf }: StatusContext): MemberStatus {
+  const { role } = raft;
+  const known = { id, name: nameOf(id), kind };
+  if (role.kind !== 'leader') return known;
+  const progress = role.progress.get(id);
+  const match = progress?.match ?? raft.log.persisted;
+  return {
+    ...known,
+    match,
+    lagEntries: lastIndex(raft.log) - match,
+    lagMs: lagMsOf(match),
+    lastHeardMs: progress === undefined ? 0 : (raft.now - progress.heardAt) * tickMs,
+  };
+}

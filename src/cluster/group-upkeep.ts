@@ -1,0 +1,112 @@
+/**
+ * What is tried until it is done, one round after the other, never two at once:
+ *
+ *     no group known      found one, or find out which there is
+ *     no replica          begin again when the disk takes writes
+ *     not a voter yet     ask the leader to be taken in one step further
+ *     otherwise           hand recovered entries over, forget what everybody has of the log
+ */
+
+import { asIndex } from '../single-leader/entry.ts';
+import { membershipOf } from '../single-leader/log-changes.ts';
+import { memberOf } from '../single-leader/membership.ts';
+import type { GroupCaller } from './group-caller.ts';
+import { decideFounding, type GroupRecord } from './group-founding.ts';
+import type { GroupHome } from './group-home.ts';
+import { truncateKind } from './group-kinds.ts';
+import { nameOf } from './group-node-id.ts';
+import type { GroupReplica } from './group-replica.ts';
+import { encodeThrough, truncatableThrough } from './group-truncation.ts';
+
+export class GroupUpkeep {
+  readonly #home: GroupHome;
+  readonly #caller: GroupCaller;
+  #cancel: () => void = () => {};
+  #isStopped = false;
+  #lastTrouble = '';
+
+  constructor(home: GroupHome, caller: GroupCaller) {
+    this.#home = home;
+    this.#caller = caller;
+  }
+
+  /** Resolves after the first round. */
+  start(): Promise<void> {
+    return this.#tryOnce();
+  }
+
+  /** A round under way goes on until its next answer, and does nothing with it. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel();
+  }
+
+  async #tryOnce(): Promise<void> {
+    const { clock } = this.#home.options;
+    try {
+      await this.#evaluate();
+    } catch (cause) {
+      this.#report('a group that cannot go on', cause);
+    }
+    if (this.#isStopped) return;
+    this.#cancel = clock.after(this.#home.settings.retryMs, () => void this.#tryOnce());
+  }
+
+  async #evaluate(): Promise<void> {
+    const { record, replica, options } = this.#home;
+    if (record === undefined) return this.#findGroup();
+    if (replica === undefined) {
+      if (this.#home.mayOpen && options.store.health().kind === 'writable') await this.#home.open();
+      return;
+    }
+    await this.#join(replica, record);
+    if (this.#home.status().leader !== undefined) await this.#home.recovered.offer();
+    if (!this.#isStopped) this.#truncate(replica);
+  }
+
+  async #findGroup(): Promise<void> {
+    const { id, options } = this.#home;
+    const { names } = this.#caller;
+    const answers = await Promise.all(options.peers.map((peer) => this.#caller.hello(peer)));
+    if (this.#isStopped) return;
+    const hellos = answers.filter((hello) => hello !== undefined);
+    const decision = decideFounding({ self: id, names, hellos });
+    if (decision.kind === 'wait') this.#report(`no group yet: ${decision.reason}`);
+    else await this.#home.adopt(decision.record);
+  }
+
+  /** Taken out by an operator, it stays out; fenced out, it comes back. */
+  async #join(replica: GroupReplica, record: GroupRecord): Promise<void> {
+    const isIn = isVoter(replica, this.#home) && !this.#home.status().fencedOut;
+    const isJoining = !isIn && (record.isJoining || this.#home.status().fencedOut);
+    if (isJoining !== record.isJoining) await this.#home.changeRecord({ ...record, isJoining });
+    if (isJoining) await this.#caller.askLeader({ op: 'join', id: this.#home.id });
+  }
+
+  #truncate(replica: GroupReplica): void {
+    const { transport } = this.#home.options;
+    const { raft, appliedIndex } = replica;
+    const through = truncatableThrough(raft, appliedIndex, this.#home.settings);
+    if (through === undefined) return;
+    replica.request({ kind: 'truncate_prefix', through: asIndex(through) });
+    for (const { id } of membershipOf(raft)?.members ?? []) {
+      if (id !== this.#home.id) transport.send(nameOf(id), truncateKind, encodeThrough(through));
+    }
+  }
+
+  /** The same trouble again and again is one line. */
+  #report(what: string, cause?: unknown): void {
+    const trouble = `${what} ${String(cause ?? '')}`;
+    if (trouble !== this.#lastTrouble) {
+      if (cause === undefined) this.#home.options.log.info({}, what);
+      else this.#home.options.log.warn({ err: cause }, what);
+    }
+    this.#lastTrouble = trouble;
+  }
+}
+
+function isVoter({ raft }: GroupReplica, { id }: GroupHome): boolean {
+  const membership = membershipOf(raft);
+  const kind = membership === undefined ? undefined : memberOf(membership, id)?.kind;
+  return kind === 'voter' || kind === 'witness';
+}

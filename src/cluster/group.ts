@@ -1,0 +1,392 @@
+/**
+ * The replication group of a cluster, in a real node: one log of entries in one order, on the disks of all its members.
+ *
+ *   const group = await openGroup({ store, diskUuid, self: 'n1', peers: ['n2', 'n3'], transport, stateMachine, … });
+ *   const result = await group.propose(bytes, ack);           // on the leader; elsewhere 'rejected', with its name
+ *   const { index } = await group.readBarrier();              // on any member: what is applied here is not stale
+ *
+ * What the entries mean is the state machine's part; what makes them safe is the core's (src/single-leader/raft.ts).
+ * This file holds what both sides of the group are promised; group-replica.ts runs the core over the node's store,
+ * group-founding.ts says how a group comes to be, group-joining.ts how a node with a new disk is taken in, and
+ * state-transfer-target.ts how one catches up that was away longer than the log reaches.
+ *
+ * 1. Every promise that was given out is settled once, also when the disk fails or the group is closed.
+ * 2. `rejected` means that the entry is in no log and never will be; everything less certain is `unknown`.
+ * 3. A listener hears of every change after it is visible in `status`.
+ */
+
+import type { NodeId } from '../replication/strategy.ts';
+import type { Log } from '../runtime/log.ts';
+import type { PeerTransport } from '../runtime/peer-transport.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
+import type { AckRule, Receipt } from '../single-leader/ack-policy.ts';
+import {
+  asIndex,
+  asTerm,
+  type Epoch,
+  type LogIndex,
+  type LogPosition,
+  type MemberKind,
+  type StatePoint,
+  type Term,
+} from '../single-leader/entry.ts';
+import type {
+  MembershipOutcome,
+  PromotionOutcome,
+  ProposalRejection,
+  RoleName,
+  TransferOutcome,
+} from '../single-leader/events.ts';
+import { statePoint } from '../single-leader/raft.ts';
+import { type RaftOptions, raftDefaults } from '../single-leader/state.ts';
+import type { Operation, Store } from '../store/store.ts';
+import { GroupCaller } from './group-caller.ts';
+import { decodeLetter } from './group-codec.ts';
+import { GroupHome } from './group-home.ts';
+import { callKind, letterKind, truncateKind } from './group-kinds.ts';
+import { decodeThrough } from './group-truncation.ts';
+import { GroupUpkeep } from './group-upkeep.ts';
+
+export interface CommittedEntry extends LogPosition {
+  readonly data: Uint8Array;
+}
+
+/** What a group's log means. */
+export interface StateMachine {
+  /** The highest index whose effects are durable here; asked again after a failed disk. 0: nothing was applied yet. */
+  appliedIndex(): number;
+  /**
+   * Applies entries in order and resolves when their effects, and `through`, are durable and visible. Never called
+   * again before it has settled. After a crash the last entries may come a second time.
+   * @param through where this batch ends; entries that are not for the state machine are left out, so `entries` may be
+   * empty
+   */
+  apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void>;
+}
+
+export type ProposalResult =
+  | {
+      readonly kind: 'acknowledged';
+      /** See AckOutcome. */
+      readonly outcome: 'met' | 'degraded' | 'timed_out';
+      readonly receipt: Receipt;
+      readonly index: LogIndex;
+      readonly term: Term;
+    }
+  /** It definitely did not happen. `leader`: the name of the node to ask, if known. */
+  | {
+      readonly kind: 'rejected';
+      readonly reason: ProposalRejection | 'no_group';
+      readonly leader: string | undefined;
+    }
+  /** Leadership, or this node's disk, was lost: it may come about, or come back as a recovered entry. */
+  | { readonly kind: 'unknown' };
+
+export interface MemberStatus {
+  /** Name and disk, as `n1#0a1b2c3d`. */
+  readonly id: string;
+  readonly name: string;
+  readonly kind: MemberKind;
+  /** The following are known to the leader only. */
+  readonly match?: number;
+  readonly lagEntries?: number;
+  /** Since when the member has not had everything; 0 when it has. */
+  readonly lagMs?: number;
+  readonly lastHeardMs?: number;
+}
+
+export interface GroupStatus {
+  readonly self: string;
+  /** Name and disk of this node. */
+  readonly id: string;
+  readonly role: RoleName;
+  readonly term: number;
+  readonly leader: string | undefined;
+  readonly commit: number;
+  readonly applied: number;
+  readonly lastIndex: number;
+  /** Who led when, oldest first. */
+  readonly epochs: readonly Epoch[];
+  /** Empty: not taken into a group yet. */
+  readonly members: readonly MemberStatus[];
+  /** This node leads, and has applied everything that earlier leaders committed. */
+  readonly leaderReady: boolean;
+  /** This node knows its group, or waits to be taken into the one that is there. */
+  readonly founded: boolean;
+  /** A majority went on without this node. */
+  readonly fencedOut: boolean;
+  /** The term in which a membership was last forced; 0: never. Undefined: not known here. */
+  readonly lineage?: number;
+  /** The store does not take writes: the replica has stopped until it does. */
+  readonly stopped: boolean;
+}
+
+export interface ReadBarrier {
+  readonly index: number;
+  readonly by: 'quorum' | 'lease';
+}
+
+export interface Group {
+  status(): GroupStatus;
+  propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult>;
+  /**
+   * Resolves once everything that was acknowledged before the call is applied here. On any node.
+   * @throws TercetError service_unavailable when no leader could confirm it in time
+   */
+  readBarrier(): Promise<ReadBarrier>;
+  /** @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs` */
+  appliedThrough(index: number, timeoutMs: number): Promise<void>;
+  /**
+   * What is applied here includes everything acknowledged up to so many milliseconds ago; undefined: unknown. Asking
+   * keeps it fresh for a while: the group goes on confirming in the background.
+   */
+  stalenessMs(): number | undefined;
+  /** Calls back on change of role, leader, term, members or readiness; the function returned ends that. */
+  onChange(listener: (status: GroupStatus) => void): () => void;
+  /** Of the group, wherever its leader is. `to` is a node's name; undefined: whoever is best up to date. */
+  transferLeadership(to: string | undefined): Promise<TransferOutcome>;
+  /** This node stands for leader; one that leads hands over to it first. */
+  promote(): Promise<PromotionOutcome>;
+  /**
+   * This node goes on with these nodes (and itself) although the majority is lost, which is then fenced out. What only
+   * the others had is given up until they come back.
+   */
+  forcePromotion(voters: readonly string[]): Promise<PromotionOutcome>;
+  /** Takes a node in; it must be reachable. Wherever the leader is. */
+  addMember(name: string, kind: 'learner' | 'witness'): Promise<MembershipOutcome>;
+  promoteLearner(name: string): Promise<MembershipOutcome>;
+  removeMember(name: string): Promise<MembershipOutcome>;
+  /** What whoever installs the state that is applied here through `index` has to know; undefined: not known here. */
+  statePoint(index: number): StatePoint | undefined;
+  /** See GroupReplica.installState. */
+  installState(point: StatePoint, operations: readonly Operation[]): Promise<(() => void) | undefined>;
+  /** For the transport's `onMessage`. @throws GarbageError */
+  receive(from: string, kind: number, bytes: Uint8Array): void;
+  /** For the transport's `onRequest`; undefined for a kind that belongs to somebody else. */
+  serve(from: string, kind: number, bytes: Uint8Array): Promise<Uint8Array> | undefined;
+  /** Hands leadership over first, within a few seconds. The store may be closed afterwards. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds in a tick of the core, in which acknowledgements time out. */
+export const groupTickMs = 50;
+
+export interface GroupSettings {
+  readonly tickMs: number;
+  readonly raft: RaftOptions;
+  /** How long a linearizable read waits for a leader to confirm it. */
+  readonly readMsMax: number;
+  /** How long closing waits for another node to take leadership over. */
+  readonly handOverMsMax: number;
+  /** Between two tries to found, to join, or to come back after a failed disk. */
+  readonly retryMs: number;
+  /** The log is truncated when all members have so many entries more than this. */
+  readonly logEntriesKept: number;
+  /** More than this is not kept for members that are away: they fetch a state. */
+  readonly logEntriesMax: number;
+}
+
+/** The log of the group no longer reaches back to where this node is. */
+export interface StateNeed {
+  /** Name of a node that has the state. */
+  readonly from: string;
+  /** Through which index it must go at least. */
+  readonly atLeast: number;
+  /** `whole`: what is applied here is not what the group has. */
+  readonly scope: 'changes' | 'whole';
+}
+
+export interface GroupOptions {
+  readonly store: Store;
+  /** Hex; made with the disk, so that a wiped one has another. */
+  readonly diskUuid: string;
+  /** This node's name. */
+  readonly self: string;
+  /** The names of all other nodes of the cluster. */
+  readonly peers: readonly string[];
+  /** Its handlers call {@link Group.receive} and {@link Group.serve}. */
+  readonly transport: Pick<PeerTransport, 'send' | 'request'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly stateMachine: StateMachine;
+  /**
+   * Entries of one epoch that left this node's log without being committed; some may have been acknowledged (async).
+   * Resolves once the leader keeps what they say, after which they are forgotten. Called again, later and in every life
+   * of the node, until it does.
+   */
+  readonly onRecovered: (entries: readonly CommittedEntry[], epoch: Term) => Promise<void>;
+  /** Told again and again until {@link Group.installState}. */
+  readonly onStateNeeded: (need: StateNeed) => void;
+  /** Told of errors that are defects of ours. */
+  readonly onDefect: (error: unknown) => void;
+  readonly settings?: Partial<GroupSettings>;
+}
+
+const groupDefaults: GroupSettings = {
+  tickMs: groupTickMs,
+  raft: { ...raftDefaults, electionTicksMin: 10, electionTicksMax: 20 },
+  readMsMax: 2_000,
+  handOverMsMax: 2_000,
+  retryMs: 200,
+  logEntriesKept: 50_000,
+  logEntriesMax: 200_000,
+};
+
+/** Reads what the store holds of the group; founding or joining one goes on in the background. */
+export async function openGroup(options: GroupOptions): Promise<Group> {
+  const home = new GroupHome(options, { ...groupDefaults, ...options.settings });
+  await home.open();
+  const group = new NodeGroup(home);
+  await group.start();
+  return group;
+}
+
+class NodeGroup implements Group {
+  readonly #home: GroupHome;
+  readonly #caller: GroupCaller;
+  readonly #upkeep: GroupUpkeep;
+  #closing: Promise<void> | undefined;
+
+  constructor(home: GroupHome) {
+    this.#home = home;
+    this.#caller = new GroupCaller(home);
+    this.#upkeep = new GroupUpkeep(home, this.#caller);
+  }
+
+  /** A node alone needs nobody's word, so its group is there at once. */
+  async start(): Promise<void> {
+    const firstRound = this.#upkeep.start();
+    if (this.#home.options.peers.length === 0) await firstRound;
+  }
+
+  status(): GroupStatus {
+    return this.#home.status();
+  }
+
+  propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult> {
+    return this.#home.desk.propose(data, ack);
+  }
+
+  readBarrier(): Promise<ReadBarrier> {
+    return this.#home.reads.barrier();
+  }
+
+  appliedThrough(index: number, timeoutMs: number): Promise<void> {
+    return this.#home.reads.appliedThrough(index, timeoutMs);
+  }
+
+  stalenessMs(): number | undefined {
+    return this.#home.reads.stalenessMs();
+  }
+
+  onChange(listener: (status: GroupStatus) => void): () => void {
+    return this.#home.onChange(listener);
+  }
+
+  async transferLeadership(to: string | undefined): Promise<TransferOutcome> {
+    const target = to === undefined ? undefined : this.#memberNamed(to);
+    if (to !== undefined && target === undefined) return 'no_such_voter';
+    const answer = await this.#caller.askLeader({ op: 'transfer', to: target });
+    return answer?.kind === 'transfer' ? answer.outcome : 'not_leader';
+  }
+
+  async promote(): Promise<PromotionOutcome> {
+    const { desk, id, options, settings } = this.#home;
+    const { leader, role } = this.status();
+    const mustBeAsked = settings.raft.leaderChoice === 'elected' && leader !== undefined;
+    if (!mustBeAsked || leader === options.self || role === 'leader') return desk.promote();
+    // Nobody stands against a leader that lives: it hands over instead.
+    const answer = await this.#caller.askLeader({ op: 'transfer', to: id });
+    if (answer?.kind !== 'transfer') return 'not_elected';
+    if (answer.outcome === 'no_such_voter') return 'no_voter';
+    const leads = await this.#home.until((now) => now.role === 'leader', electionMsMax(settings));
+    return leads ? 'elected' : 'not_elected';
+  }
+
+  forcePromotion(voters: readonly string[]): Promise<PromotionOutcome> {
+    const { desk, id, options } = this.#home;
+    const ids = [id, ...voters.flatMap((name) => this.#memberNamed(name) ?? [])];
+    const members = [...new Set(ids)].map((member) => ({ id: member, kind: 'voter' as const }));
+    return desk.force({ term: asTerm(options.clock.now()), members });
+  }
+
+  async addMember(name: string, kind: 'learner' | 'witness'): Promise<MembershipOutcome> {
+    const hello = await this.#caller.hello(name);
+    if (hello === undefined) return 'no_such_member';
+    return this.#caller.changeMembers({
+      kind: kind === 'learner' ? 'add_learner' : 'add_witness',
+      node: hello.id,
+    });
+  }
+
+  promoteLearner(name: string): Promise<MembershipOutcome> {
+    return this.#change('promote_learner', name);
+  }
+
+  removeMember(name: string): Promise<MembershipOutcome> {
+    return this.#change('remove', name);
+  }
+
+  statePoint(index: number): StatePoint | undefined {
+    const raft = this.#home.replica?.raft;
+    const isKnown = raft !== undefined && index >= raft.log.start.index && index <= raft.commit;
+    return isKnown ? statePoint(raft, asIndex(index)) : undefined;
+  }
+
+  async installState(point: StatePoint, operations: readonly Operation[]): Promise<(() => void) | undefined> {
+    return this.#home.replica?.installState(point, operations);
+  }
+
+  receive(from: string, kind: number, bytes: Uint8Array): void {
+    const { id, options, replica } = this.#home;
+    if (kind === letterKind) {
+      // Entries are kept for long, and must not keep all of what arrived with them.
+      const letter = decodeLetter(new Uint8Array(bytes), { fromName: from, toName: options.self });
+      if (letter.to === id) replica?.receive(letter.from, letter.message);
+    } else if (kind === truncateKind) {
+      const through = Math.min(decodeThrough(bytes), replica?.appliedIndex ?? 0);
+      if (this.status().leader === from)
+        replica?.request({ kind: 'truncate_prefix', through: asIndex(through) });
+    }
+  }
+
+  serve(_from: string, kind: number, bytes: Uint8Array): Promise<Uint8Array> | undefined {
+    return kind === callKind ? this.#caller.serve(bytes) : undefined;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#upkeep.stop();
+    const { desk, settings } = this.#home;
+    const { role, members, self } = this.status();
+    const hasSuccessor = members.some(({ name, kind }) => kind === 'voter' && name !== self);
+    if (role === 'leader' && hasSuccessor) {
+      const handedOver = desk.transfer(undefined);
+      const isOver = this.#home.until((now) => now.role !== 'leader', settings.handOverMsMax);
+      await Promise.race([handedOver, isOver]);
+    }
+    await this.#home.stop();
+  }
+
+  #change(kind: 'promote_learner' | 'remove', name: string): Promise<MembershipOutcome> {
+    const node = this.#memberNamed(name);
+    return node === undefined
+      ? Promise.resolve('no_such_member')
+      : this.#caller.changeMembers({ kind, node });
+  }
+
+  /** By name, or by name and disk where a name alone may mean two. */
+  #memberNamed(name: string): NodeId | undefined {
+    const member = this.status().members.find((each) => each.id === name || each.name === name);
+    return member === undefined ? undefined : (member.id as NodeId);
+  }
+}
+
+function electionMsMax({ raft, tickMs }: GroupSettings): number {
+  return 2 * raft.electionTicksMax * tickMs;
+}

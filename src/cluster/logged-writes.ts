@@ -1,0 +1,237 @@
+/**
+ * The leader's way of writes: check, log, tell.
+ *
+ *   edit ──► lock its ids ──► check against applied state ──► log the revisions it makes ──► acknowledged ──► client
+ *                                                                                   └─► applied ──► unlock
+ *
+ * An id is locked until its write is applied, so applied state is all there is to check against, and `_rev` is a true
+ * compare-and-set. Only a leader that has applied an entry of its own term checks at all: before that its applied state
+ * may lack what an earlier leader acknowledged.
+ *
+ * What is refused before it is logged definitely did not happen. Once logged, a lost leadership leaves it open.
+ */
+
+import { applyEdit, applyReplicated, recordOf } from '../database/apply.ts';
+import type { Database } from '../database/database.ts';
+import { applyLocal } from '../database/local-documents.ts';
+import { purgeInTurn } from '../database/local-writes.ts';
+import type {
+  AckSettings,
+  BlobReference,
+  DocumentEdit,
+  EditOutcome,
+  PurgeOutcome,
+  ReplicatedRevision,
+} from '../database/model.ts';
+import type { DatabaseSettings } from '../database/settings.ts';
+import type { Turn } from '../database/turn.ts';
+import type { LocalWrite, WriteOptions, Writes } from '../database/writes.ts';
+import type { RevisionPath } from '../document/document.ts';
+import type { Revision } from '../document/revision.ts';
+import { pathOf } from '../document/revision-path.ts';
+import { assert } from '../errors.ts';
+import { type CommandLog, type Logged, tellsEarly } from './command-log.ts';
+import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
+import { IdLocks } from './id-locks.ts';
+
+/** A log entry carries at most this many revisions and roughly this many bytes. */
+const REVISIONS_PER_ENTRY = 256;
+const ENTRY_BYTES = 1_000_000;
+
+export interface LoggedWritesContext {
+  readonly database: Database;
+  readonly reference: DatabaseRef;
+  readonly ack: () => AckSettings;
+  readonly log: CommandLog;
+  /** Stores attachments on this node before they are logged. */
+  readonly local: Writes;
+}
+
+/** One write of a request after its check. */
+interface Checked {
+  readonly outcome: EditOutcome;
+  /** Undefined: failed, or known already. */
+  readonly logged: LoggedRevision | undefined;
+}
+
+export class LoggedWrites implements Writes {
+  readonly #context: LoggedWritesContext;
+  readonly #locks = new IdLocks();
+
+  constructor(context: LoggedWritesContext) {
+    this.#context = context;
+  }
+
+  edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
+    return this.#inRounds(edits, options, (turn, edit) => {
+      const outcome = applyEdit(turn, edit, this.#settings());
+      if (outcome.kind === 'failed') return { outcome, logged: undefined };
+      return { outcome, logged: loggedRevision(turn, edit.id, outcome.revision, undefined) };
+    });
+  }
+
+  insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]> {
+    return this.#inRounds(revisions, options, (turn, arrival) => {
+      const outcome = applyReplicated(turn, arrival, this.#settings());
+      // A revision that is known already need not be logged again.
+      const isNews = outcome.kind === 'written' && turn.touches(arrival.id);
+      if (!isNews) return { outcome, logged: undefined };
+      return { outcome, logged: loggedRevision(turn, arrival.id, arrival.revision, arrival.path) };
+    });
+  }
+
+  async purge(request: ReadonlyMap<string, readonly string[]>): Promise<PurgeOutcome> {
+    return this.#locked([...request.keys()], async () => {
+      const { database } = this.#context;
+      const purged = database.preview((turn) => purgeInTurn(turn, request, database.inTurn));
+      const logged = this.#command({ kind: 'purge', request: [...request] });
+      return { result: purged, logged: await this.#context.log.tryLog([logged], this.#context.ack(), {}) };
+    });
+  }
+
+  async writeLocal(write: LocalWrite): Promise<string> {
+    return this.#locked([`_local/${write.id}`], async () => {
+      const { database } = this.#context;
+      const revision = database.preview((turn) => applyLocal(turn, database.inTurn, write));
+      const logged = this.#command({ kind: 'local', id: write.id, revision, body: write.body });
+      return { result: revision, logged: await this.#context.log.tryLog([logged], this.#context.ack(), {}) };
+    });
+  }
+
+  async changeSettings(change: Partial<DatabaseSettings>): Promise<void> {
+    await this.#locked(
+      ['_settings'],
+      async () => {
+        const logged = this.#command({ kind: 'settings', change });
+        return {
+          result: undefined,
+          logged: await this.#context.log.tryLog([logged], this.#context.ack(), {}),
+        };
+      },
+      'applied',
+    );
+  }
+
+  /** Stores the content here, then logs it in chunks: it is on its way to the others before a write names it. */
+  async storeBlob(content: AsyncIterable<Uint8Array>, bytesMax: number): Promise<BlobReference> {
+    this.#context.log.requireLeading();
+    const { ack, database, local, log } = this.#context;
+    const reference = await local.storeBlob(content, bytesMax);
+    const { chunkSet, count } = database.blobs.chunksOf(reference.blob);
+    for (let index = 0; index < count; index += 1) {
+      const bytes = database.blobs.chunk(chunkSet, index);
+      await log.log([this.#command({ kind: 'chunk', chunkSet, index, bytes })], ack(), {});
+    }
+    await log.log([this.#command({ kind: 'blob', ...reference, chunkSet })], ack(), {});
+    return reference;
+  }
+
+  async flush(): Promise<void> {
+    await this.#context.log.barrier();
+  }
+
+  /**
+   * Writes of one request in rounds, each document at most once a round: the second write of a document is checked
+   * against what the first one made.
+   */
+  async #inRounds<Write extends { readonly id: string }>(
+    writes: readonly Write[],
+    options: WriteOptions,
+    check: (turn: Turn, write: Write) => Checked,
+  ): Promise<EditOutcome[]> {
+    const outcomes: EditOutcome[] = new Array(writes.length);
+    let left = writes.map((write, place) => ({ write, place }));
+    while (left.length > 0) {
+      const seen = new Set<string>();
+      const round = left.filter(({ write }) => !seen.has(write.id) && seen.add(write.id));
+      const later = left.length === round.length ? [] : left.filter((item) => !round.includes(item));
+      await this.#locked(
+        [...seen],
+        async () => {
+          const checked = this.#context.database.preview((turn) =>
+            round.map(({ write }) => check(turn, write)),
+          );
+          for (const [index, { outcome }] of checked.entries()) outcomes[round[index]!.place] = outcome;
+          const news = checked.map(({ logged }) => logged).filter((logged) => logged !== undefined);
+          const ack = this.#context.ack();
+          const isToldEarly = tellsEarly(ack, options) && { isToldEarly: true };
+          const commands = inEntries(news).map((revisions) =>
+            this.#command({ kind: 'write', revisions, ...isToldEarly }),
+          );
+          return { result: undefined, logged: await this.#context.log.tryLog(commands, ack, options) };
+        },
+        later.length > 0 ? 'applied' : 'acknowledged',
+      );
+      left = later;
+    }
+    // A leader that was deposed without knowing would refuse by what it no longer knows: refusing is reading, too.
+    if (outcomes.some((outcome) => outcome.kind === 'failed')) await this.#context.log.barrier();
+    return outcomes;
+  }
+
+  /** Holds ids while `work` checks and logs, and on until what it logged is applied or will never be. */
+  async #locked<Result>(
+    ids: readonly string[],
+    work: () => Promise<{ readonly result: Result; readonly logged: Logged }>,
+    until: 'acknowledged' | 'applied' = 'acknowledged',
+  ): Promise<Result> {
+    const unlock = await this.#locks.acquire(ids);
+    const worked = await this.#ifLeading(work).catch((cause: unknown) => {
+      unlock();
+      throw cause;
+    });
+    // Also a write that was not acknowledged in time is in the log: until it is applied nothing else may be checked.
+    const settled = worked.logged.applied.then(unlock);
+    if (worked.logged.failed !== undefined) throw worked.logged.failed;
+    if (until === 'applied') await settled;
+    return worked.result;
+  }
+
+  async #ifLeading<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#context.log.requireLeading();
+    return work();
+  }
+
+  #command<Part extends { readonly kind: Command['kind'] }>(part: Part): Command {
+    return { ...part, database: this.#context.reference } as unknown as Command;
+  }
+
+  #settings() {
+    return this.#context.database.applySettings();
+  }
+}
+
+/** What the log must say of a revision that the turn has just made. */
+function loggedRevision(
+  turn: Turn,
+  id: string,
+  revision: Revision,
+  path: RevisionPath | undefined,
+): LoggedRevision | undefined {
+  const head = turn.head(id);
+  assert(head !== undefined, 'a written document has a head');
+  const node = head.graph.nodes.find((candidate) => candidate.revision === revision);
+  const record = recordOf(turn, head, revision);
+  if (node === undefined || record === undefined) return undefined;
+  const { start, ids } = path ?? pathOf(head.graph, revision);
+  // Every replica has the parent already; a replicated revision may bring ancestors along.
+  const known = path === undefined ? ids.slice(0, 2) : ids;
+  const { attachments, body } = record;
+  return { id, revision, path: { start, ids: known }, deleted: node.deleted, attachments, body };
+}
+
+function inEntries(revisions: readonly LoggedRevision[]): LoggedRevision[][] {
+  const entries: LoggedRevision[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const revision of revisions) {
+    const current = entries.at(-1);
+    if (current === undefined || bytes > ENTRY_BYTES || current.length >= REVISIONS_PER_ENTRY) {
+      entries.push([revision]);
+      bytes = revision.body.length;
+    } else {
+      current.push(revision);
+      bytes += revision.body.length;
+    }
+  }
+  return entries;
+}

@@ -1,0 +1,130 @@
+/** Puts a node's single-leader databases together: group, catalog, recovery, and what peers may ask about them. */
+
+import type { Databases } from '../database/databases.ts';
+import { failure } from '../errors.ts';
+import type { Log } from '../runtime/log.ts';
+import type { PeerTransport } from '../runtime/peer-transport.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
+import type { Store } from '../store/store.ts';
+import { Catalog } from './catalog.ts';
+import type { Cluster } from './cluster.ts';
+import {
+  type CommittedEntry,
+  type Group,
+  type GroupOptions,
+  type GroupSettings,
+  groupTickMs,
+  openGroup,
+} from './group.ts';
+import { decodeRecovery, encodeRecovery, isRecoverable, recover } from './recovery.ts';
+import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
+import { StateTarget } from './state-transfer-target.ts';
+
+/** Kind of the request that brings the leader what a deposed one held alone. */
+const RECOVERED_KIND = 32;
+const RECOVERY_MS_MAX = 15_000;
+const LEADER_WAIT_MS = 2_000;
+/** Kind of the requests that fetch the state of all single-leader databases. */
+const STATE_KIND = 33;
+
+export interface OpenClusterOptions {
+  readonly databases: Databases;
+  readonly store: Store;
+  readonly diskUuid: string;
+  readonly self: string;
+  readonly peers: readonly string[];
+  /** Undefined for a node without peers. */
+  readonly transport: PeerTransport | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly settings?: Partial<GroupSettings>;
+}
+
+export interface OpenCluster {
+  /** For the transport's handlers; undefined for a kind that belongs to somebody else. */
+  serve(from: string, kind: number, bytes: Uint8Array): Promise<Uint8Array> | undefined;
+  receive(from: string, kind: number, bytes: Uint8Array): void;
+  /** Hands leadership over first. */
+  close(): Promise<void>;
+}
+
+/** Opens the group behind a {@link Cluster} whose databases are open already. */
+export async function openCluster(cluster: Cluster, options: OpenClusterOptions): Promise<OpenCluster> {
+  const { databases, log, store } = options;
+  const catalog = new Catalog({
+    store,
+    databases,
+    onMovedAside: (name, newName) =>
+      log.warn({ name, newName }, 'a database of this node alone gave its name to one of the cluster'),
+  });
+  const { clock, transport = nowhere } = options;
+  const source = new StateSource({
+    ...{ store, databases, catalog, clock, log, settings: stateSourceDefaults },
+    group: () => group,
+  });
+  const target = new StateTarget({
+    ...{ store, databases, catalog, clock, log },
+    group: () => group,
+    request: (peer, bytes, timeoutMs) => transport.request(peer, STATE_KIND, bytes, { timeoutMs }),
+  });
+  const group: Group = await openGroup({
+    ...groupOptions(options, catalog),
+    onRecovered: (entries, epoch) => handOver(entries, epoch),
+    onStateNeeded: (need) => target.need(need),
+  });
+  cluster.begin({ databases, group });
+
+  async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
+    const worthwhile = entries.filter(({ data }) => isRecoverable(data));
+    for (const { data } of worthwhile) {
+      const place = await cluster.leader(LEADER_WAIT_MS);
+      if (place.kind === 'none') throw failure('no_leader');
+      if (place.kind === 'here') await recover({ catalog, log: cluster.log }, epoch, data);
+      else {
+        const request = encodeRecovery(epoch, data);
+        await transport.request(place.name, RECOVERED_KIND, request, { timeoutMs: RECOVERY_MS_MAX });
+      }
+    }
+    log.warn({ epoch, entries: worthwhile.length }, 'writes that only this node had came back as branches');
+  }
+
+  return {
+    receive: (from, kind, bytes) => group.receive(from, kind, bytes),
+    serve: (from, kind, bytes) => {
+      if (kind === RECOVERED_KIND) return serveRecovery(bytes);
+      return kind === STATE_KIND ? source.serve(from, bytes) : group.serve(from, kind, bytes);
+    },
+    async close() {
+      await target.close();
+      await group.close();
+      await source.close();
+    },
+  };
+
+  async function serveRecovery(bytes: Uint8Array): Promise<Uint8Array> {
+    const { data, epoch } = decodeRecovery(bytes);
+    // The bytes are a view of what arrived, and are kept until they are logged.
+    await recover({ catalog, log: cluster.log }, epoch, data.slice());
+    return new Uint8Array(0);
+  }
+}
+
+const nowhere: GroupOptions['transport'] = {
+  send: () => 'link_down',
+  request: () => Promise.reject(failure('service_unavailable', 'This node has no peers.')),
+};
+
+function groupOptions(
+  options: OpenClusterOptions,
+  catalog: Catalog,
+): Omit<GroupOptions, 'onRecovered' | 'onStateNeeded'> {
+  const { clock, diskUuid, log, peers, random, self, store, transport } = options;
+  return {
+    ...{ store, diskUuid, self, peers, clock, random, log },
+    transport: transport ?? nowhere,
+    stateMachine: catalog,
+    settings: { tickMs: groupTickMs, ...options.settings },
+    onDefect: (error) => log.error({ err: error }, 'a defect in the group of single-leader databases'),
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * Fetches a state from the leader when its log no longer reaches back to this node.
+ *
+ *     the core needs it ─► open ─► pieces ─► missing contents ─► nothing is applied ─► one batch ─► the core goes on
+ *                           ▲                                                            │
+ *                           └──────────────── failed: once more, from the start ◄────────┘
+ *
+ * 1. The state in use is exchanged for another one by one batch, with the applied index and the core's log: there is no
+ *    moment, not even after a crash, at which a mixture could be read or built upon. So nothing has to be remembered: a
+ *    core that is still behind after a restart asks again.
+ * 2. Changes are laid over the very state they were asked for: when entries were applied since, they do not fit.
+ *
+ * Left out: going on with a transfer that broke off half-way. A second one begins where this node is, as the first did.
+ */
+
+import type { Databases, PlacedDatabase } from '../database/databases.ts';
+import { failure } from '../errors.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { DatabaseKeys } from '../store/keys.ts';
+import type { Store } from '../store/store.ts';
+import { appliedOperation, type Catalog } from './catalog.ts';
+import type { Group, StateNeed } from './group.ts';
+import { countersOf } from './state-transfer-changes.ts';
+import {
+  type DatabasePosition,
+  decodeOpened,
+  decodePiece,
+  encodeJson,
+  type OpenedState,
+  type StateRequest,
+} from './state-transfer-codec.ts';
+import { StateDraft } from './state-transfer-draft.ts';
+
+export interface StateTargetContext {
+  readonly store: Store;
+  readonly databases: Databases;
+  readonly catalog: Catalog;
+  readonly group: () => Pick<Group, 'installState' | 'status'>;
+  readonly request: (peer: string, bytes: Uint8Array, timeoutMs: number) => Promise<Uint8Array>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Gathering what changed may take long. */
+const openMsMax = 120_000;
+const pieceMsMax = 30_000;
+const retryMs = 250;
+/** Afterwards it waits until the core asks again. */
+const attemptsMax = 40;
+
+export class StateTarget {
+  readonly #context: StateTargetContext;
+  #need: StateNeed | undefined;
+  #running: Promise<void> | undefined;
+  #isClosed = false;
+  #wake: () => void = () => {};
+
+  constructor(context: StateTargetContext) {
+    this.#context = context;
+  }
+
+  /** A later need replaces the one that is not met yet, unless it is the same one again. */
+  need(need: StateNeed): void {
+    if (this.#need?.from !== need.from || this.#need.scope !== need.scope) this.#need = need;
+    if (!this.#isClosed) this.#running ??= this.#run();
+  }
+
+  /** Resolves when nothing is being fetched. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#context;
+    for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
+      const need = this.#need;
+      if (need === undefined || this.#isClosed) break;
+      try {
+        await this.#fetch(need);
+        // Should this not have been enough, the core asks again.
+        this.#need = undefined;
+      } catch (cause) {
+        log.warn({ err: cause, from: need.from, attempt }, 'the state of the group could not be fetched');
+        await this.#pause();
+      }
+    }
+    this.#need = undefined;
+    this.#running = undefined;
+  }
+
+  async #fetch(need: StateNeed): Promise<void> {
+    const { catalog, databases, log, store } = this.#context;
+    const basis = catalog.appliedIndex();
+    // The log of another leader may have reached back far enough.
+    if (need.scope === 'changes' && basis >= need.atLeast) return;
+    const have = need.scope === 'whole' ? [] : this.#positions();
+    const open: StateRequest = { op: 'open', atLeast: need.atLeast, have };
+    const opened = decodeOpened(await this.#ask(need.from, open, openMsMax));
+    const draft = new StateDraft({ store, databases, nameOf: (reference) => catalog.names().get(reference) });
+    try {
+      await draft.begin(opened.databases);
+      await this.#receive(need.from, opened, draft);
+      await this.#install(need, { basis, opened, draft });
+    } catch (cause) {
+      draft.abandon();
+      throw cause;
+    }
+    const { index } = opened.point;
+    log.info({ from: need.from, basis, index }, 'fetched the state of the group');
+  }
+
+  #positions(): DatabasePosition[] {
+    const { catalog, databases, store } = this.#context;
+    return [...catalog.names()].map(([reference, name]) => {
+      const keys = new DatabaseKeys(databases.numberOf(name));
+      const { lastSequence, purgeSequence } = countersOf(store, keys);
+      return { reference, sequence: lastSequence, purgeSequence };
+    });
+  }
+
+  async #receive(from: string, { session }: OpenedState, draft: StateDraft): Promise<void> {
+    for (let piece = 0; ; piece += 1) {
+      const answer = await this.#ask(from, { op: 'next', session, piece }, pieceMsMax);
+      const { isLast, records } = decodePiece(answer);
+      await draft.take(records);
+      if (isLast) break;
+    }
+    await draft.complete(async (reference, suffixes) => {
+      const keys = suffixes.map((suffix) => Buffer.from(suffix).toString('hex'));
+      return decodePiece(await this.#ask(from, { op: 'contents', reference, keys }, pieceMsMax)).records;
+    });
+  }
+
+  async #install(
+    { scope }: StateNeed,
+    {
+      basis,
+      opened,
+      draft,
+    }: { readonly basis: number; readonly opened: OpenedState; readonly draft: StateDraft },
+  ): Promise<void> {
+    const { catalog, databases, group } = this.#context;
+    const { point } = opened;
+    await catalog.alone(async () => {
+      if (catalog.appliedIndex() !== basis) throw new Error('entries were applied meanwhile');
+      // What is on its way to being applied belongs to the state that goes, and must not come after the other.
+      if (scope === 'whole' && group().status().commit > basis) throw new Error('not all is applied yet');
+      if (scope === 'changes' && point.index <= basis)
+        throw new Error('the state is older than what is here');
+      for (const { name } of opened.databases) await catalog.makeRoom(name);
+      const placed = draft.placed.map(placedDatabase);
+      const names = new Set(placed.map(({ name }) => name));
+      const dropped = [...catalog.names().values()].filter((name) => !names.has(name));
+      let visible: (() => void) | undefined;
+      const isDurable = await databases.exchange({ placed, dropped }, async (operations) => {
+        const batch = [...operations, ...(await draft.operations()), appliedOperation(point)];
+        visible = await group().installState(point, batch);
+        return visible !== undefined;
+      });
+      if (!isDurable) throw new Error('the replica ended before the state was durable');
+      catalog.stateInstalled(point.index);
+      visible?.();
+    });
+  }
+
+  /** Ends early when this is closed. */
+  #ask(peer: string, request: StateRequest, timeoutMs: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const closing = failure('service_unavailable', 'The node is closing.');
+      if (this.#isClosed) return reject(closing);
+      this.#wake = () => reject(closing);
+      // What is kept must not keep all of what arrived with it alive, nor change with it.
+      const answer = this.#context.request(peer, encodeJson(request), timeoutMs);
+      answer.then((bytes) => resolve(new Uint8Array(bytes)), reject);
+    });
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#context.clock.after(retryMs, () => resolve());
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#isClosed) this.#wake();
+    });
+  }
+}
+
+function placedDatabase({ offered, number }: StateDraft['placed'][number]): PlacedDatabase {
+  const { ack, incarnation, name, reference } = offered;
+  return { name, number, incarnation, replication: { strategy: 'single-leader', reference, ack } };
+}
