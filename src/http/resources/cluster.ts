@@ -1,0 +1,119 @@
+/** `/_cluster`: the group of single-leader databases, and who leads it. */
+
+import { failure } from '../../errors.ts';
+import { hasBody, holdBody } from '../body.ts';
+import type { Exchange } from '../exchange.ts';
+import { forwardedHeader } from '../forwarder.ts';
+import { asObject, member, parseJson } from '../json-guard.ts';
+import { flag } from '../query.ts';
+import { sendJson } from '../respond.ts';
+import type { ClusterMember, ClusterServices, JsonObject } from '../services.ts';
+import { goToLeader } from '../single-leader.ts';
+
+const requestBytesMax = 4_096;
+const requestDepthMax = 4;
+
+export function showCluster(exchange: Exchange): void {
+  const cluster = clusterOf(exchange);
+  if (exchange.segments.length > 1) throw failure('not_found', 'missing');
+  const { name, peers } = exchange.services.node;
+  const { role, term, leader, hasQuorum, commit, applied, epochs, members } = cluster.status();
+  const urls = new Map(peers.map((peer) => [peer.name, peer.url]));
+  sendJson(exchange, 200, {
+    node: name,
+    role,
+    term,
+    leader: leader ?? null,
+    has_quorum: hasQuorum ?? null,
+    commit,
+    applied,
+    staleness_ms: cluster.stalenessMs() ?? null,
+    follower_writes: cluster.followerWrites,
+    epochs: epochs.map((epoch) => ({
+      term: epoch.term,
+      leader: epoch.leader,
+      first_index: epoch.firstIndex,
+    })),
+    nodes: members.map((each) => shownMember(each, urls.get(each.name), leader)),
+  });
+}
+
+function shownMember(
+  { name, id, kind, lagEntries, lagMs, lastHeardMs }: ClusterMember,
+  url: string | undefined,
+  leader: string | undefined,
+): object {
+  return {
+    name,
+    id,
+    url: url ?? null,
+    kind,
+    role: name === leader ? 'leader' : kind === 'voter' ? 'follower' : kind,
+    lag_entries: lagEntries ?? null,
+    lag_ms: lagMs ?? null,
+    last_heard_ms: lastHeardMs ?? null,
+  };
+}
+
+/** `/_cluster/promote` and `/_cluster/transfer`. */
+export function changeLeader(exchange: Exchange): Promise<void> {
+  const cluster = clusterOf(exchange);
+  const [, action, ...rest] = exchange.segments;
+  if (rest.length === 0 && action === 'promote') return promote(exchange, cluster);
+  if (rest.length === 0 && action === 'transfer') return transfer(exchange, cluster);
+  throw failure('not_found', 'missing');
+}
+
+async function promote(exchange: Exchange, cluster: ClusterServices): Promise<void> {
+  const wanted = await readWanted(exchange);
+  const node = member(wanted, 'node') ?? exchange.query.get('node');
+  if (typeof node !== 'string') throw failure('bad_request', '`node` must be the name of a node.');
+  const dryRun = switched(exchange, wanted, 'dry_run');
+  const force = switched(exchange, wanted, 'force');
+  if (node !== exchange.services.node.name) return askNode(exchange, node);
+  sendJson(exchange, 200, await cluster.promote({ dryRun, force }));
+}
+
+/** Who is to lead must stand for it, so the request goes there. */
+async function askNode(exchange: Exchange, name: string): Promise<void> {
+  const { peers } = exchange.services.node;
+  const peer = peers.find((each) => each.name === name);
+  const { forwarder } = exchange.shared;
+  if (peer === undefined || forwarder === undefined || exchange.header(forwardedHeader) !== undefined) {
+    const known = [exchange.services.node.name, ...peers.map((each) => each.name)];
+    const names = [...new Set(known)].toSorted().join(', ');
+    throw failure('not_found', `There is no node ${JSON.stringify(name)} here; there are ${names}.`);
+  }
+  const forwarded = await forwarder.forward(exchange, peer, 'always');
+  if (forwarded.kind === 'not_taken') {
+    throw failure('service_unavailable', `The node ${name} cannot be reached; nothing was changed.`);
+  }
+}
+
+async function transfer(exchange: Exchange, cluster: ClusterServices): Promise<void> {
+  const wanted = await readWanted(exchange);
+  const node = member(wanted, 'node') ?? exchange.query.get('node');
+  if (node !== undefined && typeof node !== 'string') {
+    throw failure('bad_request', '`node` must be the name of a node.');
+  }
+  if ((await goToLeader(exchange, cluster)) === 'answered') return;
+  sendJson(exchange, 200, await cluster.transfer(node));
+}
+
+/** Held, because the request may have to go on to another node. */
+async function readWanted(exchange: Exchange): Promise<JsonObject> {
+  if (!hasBody(exchange.request)) return {};
+  return asObject(parseJson(await holdBody(exchange, requestBytesMax), requestDepthMax));
+}
+
+function switched(exchange: Exchange, wanted: JsonObject, name: string): boolean {
+  const value = member(wanted, name) ?? flag(exchange.query, name);
+  if (typeof value !== 'boolean') throw failure('bad_request', `\`${name}\` must be true or false.`);
+  return value;
+}
+
+function clusterOf(exchange: Exchange): ClusterServices {
+  const { cluster } = exchange.services;
+  if (cluster === undefined) throw failure('not_found', 'missing');
+  return cluster;
+}

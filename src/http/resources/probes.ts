@@ -1,0 +1,136 @@
+/** What orchestrators and monitors ask a node: `/livez`, `/readyz`, `/metrics`. */
+
+import { memoryUsage } from 'node:process';
+import type { Exchange } from '../exchange.ts';
+import { sendBytes, sendJson } from '../respond.ts';
+import type { ClusterMember, ClusterServices } from '../services.ts';
+
+/** The process answers. Whether it can do its work is no reason to start it anew. */
+export function live(exchange: Exchange): void {
+  sendJson(exchange, 200, { status: 'ok' });
+}
+
+/** 503 while requests are better sent to another node; with `?verbose` it says what was looked at. */
+export function ready(exchange: Exchange): void {
+  const checks = readiness(exchange);
+  const failed = Object.values(checks).some((outcome) => outcome !== 'ok');
+  const isVerbose = exchange.query.has('verbose') && exchange.query.get('verbose') !== 'false';
+  const status = failed ? 'not_ready' : 'ok';
+  sendJson(exchange, failed ? 503 : 200, failed || isVerbose ? { status, checks } : { status });
+}
+
+/** `ok`, or why not. A leader matters only where there are databases that need one. */
+function readiness({ services }: Exchange): Readonly<Record<string, string>> {
+  const { cluster, databases, node } = services;
+  const health = node.storeHealth();
+  const store = health.kind === 'writable' ? 'ok' : `read-only: ${health.cause}`;
+  if (cluster === undefined || !databases.names().some((name) => cluster.isSingleLeader(name))) {
+    return { store };
+  }
+  return { store, leader: cluster.status().leader === undefined ? 'no leader is known' : 'ok' };
+}
+
+/** Prometheus' text format. */
+export function metrics(exchange: Exchange): void {
+  const { cluster } = exchange.services;
+  const families = cluster === undefined ? ofNode(exchange) : [...ofNode(exchange), ...ofGroup(cluster)];
+  const text = families.flatMap(lines).join('\n');
+  sendBytes(exchange, 200, 'text/plain; version=0.0.4; charset=utf-8', Buffer.from(`${text}\n`));
+}
+
+/** All samples of one name. */
+interface Family {
+  readonly name: string;
+  readonly kind: 'counter' | 'gauge';
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+interface Sample {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+function lines({ name, kind, help, samples }: Family): string[] {
+  const rows = samples.map(({ labels = {}, value }) => `tercet_${name}${labelText(labels)} ${value}`);
+  return [`# HELP tercet_${name} ${help}`, `# TYPE tercet_${name} ${kind}`, ...rows];
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+function counter(name: string, help: string, samples: readonly Sample[]): Family {
+  return { name, kind: 'counter', help, samples };
+}
+
+function gauge(name: string, help: string, ...samples: readonly Sample[]): Family {
+  return { name, kind: 'gauge', help, samples };
+}
+
+function ofNode({ services, shared: { counters, feeds } }: Exchange): Family[] {
+  const { databases, node } = services;
+  const methods = [...counters.methods].map(([method, value]) => ({ labels: { method }, value }));
+  const statuses = [...counters.statuses].map(([code, value]) => ({ labels: { code: String(code) }, value }));
+  const isWritable = node.storeHealth().kind === 'writable';
+  return [
+    gauge('info', 'Which node this is.', { labels: { node: node.name, version: node.version }, value: 1 }),
+    gauge('uptime_seconds', 'Since the process began.', { value: Math.floor(process.uptime()) }),
+    gauge('resident_memory_bytes', 'Memory of the process.', { value: memoryUsage().rss }),
+    gauge('store_writable', '1 while the disk takes writes.', { value: isWritable ? 1 : 0 }),
+    gauge('databases', 'Databases of this node.', { value: databases.names().length }),
+    gauge('live_feeds', 'Changes feeds that are held open.', { value: feeds.size }),
+    counter('http_requests_total', 'Requests by method.', methods),
+    counter('http_responses_total', 'Answers by status.', statuses),
+  ];
+}
+
+function ofGroup(cluster: ClusterServices): Family[] {
+  const { applied, commit, epochs, hasQuorum, leader, members, role, term } = cluster.status();
+  const stalenessMs = cluster.stalenessMs();
+  const yes = (isSo: boolean): Sample => ({ value: isSo ? 1 : 0 });
+  const common = [
+    gauge('group_term', 'Term of the replication group.', { value: term }),
+    gauge('group_is_leader', '1 on the node that leads.', yes(role === 'leader')),
+    gauge('group_has_leader', '1 while this node knows of a leader.', yes(leader !== undefined)),
+    gauge('group_epochs', 'Epochs that this node remembers.', { value: epochs.length }),
+    gauge('group_commit_index', 'Highest index that cannot be lost any more.', { value: commit }),
+    gauge('group_applied_index', 'Highest index that readers of this node see.', { value: applied }),
+  ];
+  return [
+    ...common,
+    ...(hasQuorum === undefined ? [] : [gauge('group_has_quorum', '1 with a quorum.', yes(hasQuorum))]),
+    ...(stalenessMs === undefined ? [] : [staleness(stalenessMs)]),
+    gauge(
+      'group_lag_entries',
+      'Entries that a member lacks, told by the leader.',
+      ...perMember(members, ({ lagEntries }) => lagEntries),
+    ),
+    gauge(
+      'group_lag_seconds',
+      'Since when a member has lacked any, told by the leader.',
+      ...perMember(members, ({ lagMs }) => lagMs && lagMs / 1_000),
+    ),
+  ].filter(({ samples }) => samples.length > 0);
+}
+
+function staleness(stalenessMs: number): Family {
+  return gauge('group_staleness_seconds', 'Bound on how old what is read here is.', {
+    value: stalenessMs / 1_000,
+  });
+}
+
+function perMember(
+  members: readonly ClusterMember[],
+  measure: (member: ClusterMember) => number | undefined,
+): Sample[] {
+  return members.flatMap((member) => {
+    const value = measure(member);
+    return value === undefined ? [] : [{ labels: { member: member.name }, value }];
+  });
+}

@@ -1,0 +1,271 @@
+/**
+ * What a request to a single-leader database needs before its handler runs: a write needs the leader, a read needs the
+ * consistency that it asks for. What cannot be given is refused; it is never given weaker.
+ *
+ *   PUT /ledger/e1?ack=sync&receipt=true        here where this node leads, else taken to the leader or refused
+ *   GET /ledger/e1?consistency=session          with Tercet-After: a position that an earlier answer has told
+ *
+ * Upkeep of one replica (compaction) is neither. Nothing of this happens for other databases.
+ */
+
+import { performance } from 'node:perf_hooks';
+import type { WriteReceipt } from '../database/writes.ts';
+import { failure, TercetError } from '../errors.ts';
+import { ackWish } from './ack-parameters.ts';
+import { hasBody, holdBody } from './body.ts';
+import type { Exchange } from './exchange.ts';
+import { forwardedHeader } from './forwarder.ts';
+import { count, flag } from './query.ts';
+import type { ClusterServices, GroupPosition } from './services.ts';
+
+/** How long a write waits for somebody to lead. */
+const leaderWaitMs = 2_000;
+/** Between two attempts when nobody tells of a new leader. */
+const retryMs = 100;
+/** How long a session read waits for its position. */
+const positionWaitMs = 2_000;
+/** A body up to this is read before it is forwarded, so that it can be sent to the next leader too. */
+const heldBytesMax = 65_536;
+
+const readingPosts: ReadonlySet<string> = new Set([
+  ...['_all_docs', '_design_docs', '_local_docs', '_changes', '_bulk_get', '_revs_diff', '_missing_revs'],
+  ...['_find', '_explain', '_partition', '_temp_view'],
+]);
+const upkeep: ReadonlySet<string> = new Set(['_compact', '_view_cleanup']);
+
+/** Who answers: `here` lets the handler run, `answered` means that the client has its answer. */
+export type Settled = 'here' | 'answered';
+
+/** Undefined where there is nothing to settle. @throws TercetError in place of a promise, too */
+export function settle(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  name: string,
+): Promise<Settled> | undefined {
+  const isCreation = exchange.segments.length === 1 && exchange.method === 'PUT';
+  if (isCreation) return undefined;
+  if (cluster.isSingleLeader(name)) return settleKnown(exchange, cluster);
+  return exchange.services.databases.has(name) ? undefined : settleUnknown(exchange, cluster, name);
+}
+
+/** This node may only not have heard of it yet. */
+async function settleUnknown(exchange: Exchange, cluster: ClusterServices, name: string): Promise<Settled> {
+  // Without a quorum nobody knows better; databases of this node alone must go on being missing as ever.
+  await cluster.readBarrier().catch(() => undefined);
+  return cluster.isSingleLeader(name) ? ((await settleKnown(exchange, cluster)) ?? 'here') : 'here';
+}
+
+function settleKnown(exchange: Exchange, cluster: ClusterServices): Promise<Settled> | undefined {
+  switch (accessOf(exchange)) {
+    case 'read':
+      return settleRead(exchange, cluster);
+    case 'write':
+      return settleWrite(exchange, cluster);
+    case 'neither':
+      return undefined;
+  }
+}
+
+function accessOf({ method, segments }: Exchange): 'read' | 'write' | 'neither' {
+  const second = segments[1] ?? '';
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      return 'read';
+    case 'POST': {
+      if (upkeep.has(second)) return 'neither';
+      const isBelowDesign = second === '_design' && segments.length > 3;
+      return isBelowDesign || readingPosts.has(second) ? 'read' : 'write';
+    }
+    case 'PUT':
+    case 'DELETE':
+    case 'COPY':
+      return 'write';
+    default:
+      return 'neither';
+  }
+}
+
+// --- writes
+
+async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
+  const ack = ackWish(exchange.query);
+  const wantsReceipt = flag(exchange.query, 'receipt');
+  const settled = await goToLeader(exchange, cluster);
+  if (settled === 'answered') return settled;
+  const receipts: WriteReceipt[] = [];
+  exchange.writeOptions = {
+    ...(ack && { ack }),
+    onReceipt: (receipt) => receipts.push(receipt),
+  };
+  exchange.answerMark = {
+    status: (status) => (isSuccess(status) && receipts.some(({ met }) => !met) ? 202 : status),
+    headers: () => writeHeaders(cluster, receipts, wantsReceipt),
+  };
+  return 'here';
+}
+
+function isSuccess(status: number): boolean {
+  return status === 200 || status === 201;
+}
+
+function writeHeaders(
+  cluster: ClusterServices,
+  receipts: readonly WriteReceipt[],
+  wantsReceipt: boolean,
+): string[] {
+  // Of a write in several entries the last one tells most; one that missed its policy tells more.
+  const last = receipts.find(({ met }) => !met) ?? receipts.at(-1);
+  const furthest = receipts.reduce<GroupPosition>(later, cluster.appliedPosition());
+  const position = ['Tercet-Position', formatGroupPosition(furthest)];
+  return last === undefined || !wantsReceipt ? position : [...position, 'Tercet-Receipt', shownReceipt(last)];
+}
+
+function later(left: GroupPosition, right: GroupPosition): GroupPosition {
+  return right.index > left.index ? right : left;
+}
+
+function shownReceipt({ met, policy, term, index, durableOn, elapsedMs }: WriteReceipt): string {
+  const milliseconds = Math.round(elapsedMs * 1_000) / 1_000;
+  return JSON.stringify({ met, policy, term, index, durable_on: durableOn, milliseconds });
+}
+
+/**
+ * Takes the request to the leader, unless that is this node. While the write certainly did not happen it is tried again
+ * with whoever leads then, for as long as a write waits for a leader.
+ * @throws TercetError `not_leader`, `no_leader`, `write_outcome_unknown`, ...
+ */
+export async function goToLeader(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
+  const deadline = performance.now() + leaderWaitMs;
+  while (true) {
+    const place = await cluster.leader(Math.max(0, deadline - performance.now()));
+    if (place.kind === 'here') return 'here';
+    if (place.kind === 'none') throw failure('no_leader');
+    const isForwarded = exchange.header(forwardedHeader) !== undefined;
+    const { forwarder } = exchange.shared;
+    if (isForwarded || cluster.followerWrites === 'refuse' || forwarder === undefined) {
+      throw failure('not_leader', `${place.name} leads, at ${place.url}; the write did not happen.`);
+    }
+    const isRepeatable = await holdSmallBody(exchange);
+    const forwarded = await forwarder.forward(exchange, place, 'while_it_leads');
+    if (forwarded.kind === 'answered') return 'answered';
+    if (!isRepeatable || performance.now() >= deadline) throw forwarded.error;
+    await leaderChange(cluster, retryMs);
+  }
+}
+
+/** Whether the request can be sent a second time. */
+async function holdSmallBody(exchange: Exchange): Promise<boolean> {
+  const { request, heldBody } = exchange;
+  if (heldBody !== undefined || !hasBody(request)) return true;
+  const { requestBodyBytesMax } = exchange.services.http.limits;
+  const length = request.headers['content-length'];
+  if (length === undefined || Number(length) > Math.min(heldBytesMax, requestBodyBytesMax)) return false;
+  await holdBody(exchange, heldBytesMax);
+  return true;
+}
+
+function leaderChange(cluster: ClusterServices, waitMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const settled = (): void => {
+      clearTimeout(timer);
+      stop();
+      resolve();
+    };
+    const timer = setTimeout(settled, waitMs);
+    const stop = cluster.onLeaderChange(settled);
+  });
+}
+
+// --- reads
+
+async function settleRead(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
+  const level = exchange.query.get('consistency') ?? 'linearizable';
+  const after = exchange.header('tercet-after');
+  const give = giver(exchange, level);
+  if (after !== undefined) await reach(cluster, parseGroupPosition(after));
+  const given = await give(cluster);
+  exchange.answerMark = {
+    status: (status) => status,
+    // Made when the head is sent, so that the position is not before what was read.
+    headers: () => [
+      ...['Tercet-Consistency', given],
+      ...['Tercet-Position', formatGroupPosition(cluster.appliedPosition())],
+    ],
+  };
+  return 'here';
+}
+
+/** Gives what the level asks for, and how the answer says so. */
+function giver(exchange: Exchange, level: string): (cluster: ClusterServices) => Promise<string> {
+  const stalenessMsMax = count(exchange.query, 'max_staleness_ms');
+  if ((level === 'bounded') !== (stalenessMsMax !== undefined)) {
+    throw failure('query_parse_error', '`consistency=bounded` and `max_staleness_ms` go together.');
+  }
+  switch (level) {
+    case 'linearizable':
+      return linearizable;
+    case 'session':
+      return () => Promise.resolve('session');
+    case 'bounded':
+      return (cluster) => bounded(cluster, stalenessMsMax ?? 0);
+    case 'eventual':
+      return (cluster) => Promise.resolve(`eventual${shownStaleness(cluster.stalenessMs())}`);
+    default:
+      throw failure(
+        'query_parse_error',
+        '`consistency` must be one of linearizable, session, bounded, eventual.',
+      );
+  }
+}
+
+async function linearizable(cluster: ClusterServices): Promise<string> {
+  const { by } = await cluster
+    .readBarrier()
+    .catch(refused('It cannot be told whether this node is current.'));
+  return `linearizable;by=${by}`;
+}
+
+/** Too old to read as it is, the replica can still be brought up to date first. */
+async function bounded(cluster: ClusterServices, stalenessMsMax: number): Promise<string> {
+  const stalenessMs = cluster.stalenessMs();
+  if (stalenessMs !== undefined && stalenessMs <= stalenessMsMax) {
+    return `bounded${shownStaleness(stalenessMs)}`;
+  }
+  const age = stalenessMs === undefined ? 'of unknown age' : `${Math.ceil(stalenessMs)} ms old`;
+  const { by } = await cluster.readBarrier().catch(refused(`What this node has is ${age}.`));
+  return `linearizable;by=${by}`;
+}
+
+function shownStaleness(stalenessMs: number | undefined): string {
+  return stalenessMs === undefined ? '' : `;staleness-ms=${Math.ceil(stalenessMs)}`;
+}
+
+function reach(cluster: ClusterServices, position: GroupPosition): Promise<void> {
+  return cluster
+    .waitForPosition(position, positionWaitMs)
+    .catch(refused('This node has not got as far as Tercet-After says.'));
+}
+
+/** An operating error becomes a refusal that says what else could be asked for; a defect stays one. */
+function refused(reason: string): (cause: unknown) => never {
+  return (cause) => {
+    if (!(cause instanceof TercetError)) throw cause;
+    const { reason: why } = cause;
+    throw failure('consistency_unavailable', `${reason} ${why} A weaker \`consistency\` may be available.`);
+  };
+}
+
+/** Opaque for clients; equal on all nodes. */
+function formatGroupPosition({ term, index }: GroupPosition): string {
+  return `${term}-${index}`;
+}
+
+/** @throws TercetError `bad_request` */
+function parseGroupPosition(text: string): GroupPosition {
+  const [, term, index] = /^(\d{1,15})-(\d{1,15})$/.exec(text.trim()) ?? [];
+  if (term === undefined || index === undefined) {
+    throw failure('bad_request', 'Tercet-After must be what an answer has told as Tercet-Position.');
+  }
+  return { term: Number(term), index: Number(index) };
+}
