@@ -1,0 +1,85 @@
+/** The table of `tercet status`. Pure: what the nodes said in, text out. */
+
+/** What `GET /_cluster` answers. */
+export interface ShownCluster {
+  readonly node: string;
+  readonly role: string;
+  readonly term: number;
+  readonly leader: string | null;
+  readonly has_quorum: boolean | null;
+  readonly commit: number;
+  readonly applied: number;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly url: string | null;
+    readonly kind: string;
+    readonly lag_entries: number | null;
+    readonly lag_ms: number | null;
+  }[];
+}
+
+export interface SeenNode {
+  readonly name: string;
+  readonly url: string | null;
+  /** Undefined when it did not answer. */
+  readonly cluster: ShownCluster | undefined;
+}
+
+interface TextOptions {
+  /** Escape sequences for a terminal. */
+  readonly isStyled: boolean;
+}
+
+const heading = ['NODE', 'ROLE', 'TERM', 'APPLIED', 'LAG', 'LEADER', 'URL'] as const;
+
+export function statusText(seen: readonly SeenNode[], { isStyled }: TextOptions): string {
+  const style = (code: string, text: string): string => (isStyled ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const leader = leaderOf(seen);
+  const rows = seen.map((node) => rowOf(node, leader));
+  const widths = heading.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  const body = rows.map((row, index) => {
+    const { cluster } = seen[index] as SeenNode;
+    if (cluster === undefined) return style('31', line(row));
+    return cluster === leader ? style('1', line(row)) : line(row);
+  });
+  return `${summary(leader)}\n\n${[style('2', line(heading)), ...body].join('\n')}\n`;
+}
+
+/** Two may say that they lead, while one of them does not know better yet: the higher term is right. */
+function leaderOf(seen: readonly SeenNode[]): ShownCluster | undefined {
+  return seen
+    .flatMap(({ cluster }) => (cluster?.role === 'leader' ? [cluster] : []))
+    .toSorted((left, right) => right.term - left.term)[0];
+}
+
+function summary(leader: ShownCluster | undefined): string {
+  if (leader === undefined) return 'Nobody leads: single-leader databases take no writes.';
+  const quorum = leader.has_quorum === false ? 'without a quorum' : 'with a quorum';
+  return `${leader.node} leads in term ${leader.term}, ${quorum}; committed up to ${leader.commit}.`;
+}
+
+function rowOf({ name, url, cluster }: SeenNode, leader: ShownCluster | undefined): string[] {
+  const lag = lagText(leader?.nodes.find((member) => member.name === name));
+  if (cluster === undefined) return [name, 'unreachable', '-', '-', lag, '-', url ?? '-'];
+  const { role, term, applied, leader: believed } = cluster;
+  const isLate = leader !== undefined && term < leader.term;
+  return [
+    name,
+    isLate && role === 'leader' ? 'deposed' : role,
+    ...[String(term), String(applied), cluster === leader ? '-' : lag, believed ?? '-', url ?? '-'],
+  ];
+}
+
+function lagText(member: ShownCluster['nodes'][number] | undefined): string {
+  const entries = member?.lag_entries ?? undefined;
+  if (entries === undefined) return '-';
+  const since = member?.lag_ms ?? 0;
+  return entries === 0 ? '0' : `${entries} (${(since / 1_000).toFixed(1)} s)`;
+}
