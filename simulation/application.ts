@@ -1,0 +1,144 @@
+/**
+ * What a simulated replica applies its log to: documents that hold one value each, and recovered branches.
+ *
+ * It stands for the database: entries come in order, the result is made durable together with the index it reaches, and is
+ * visible once it is durable. The leader has checked every write against what comes before it, so a write that does not
+ * fit here means that two replicas have different logs.
+ *
+ *   A d name      → value of a document           A b value → a branch           A i → index and epoch term
+ */
+
+import { assert } from '../src/errors.ts';
+import type { Settled } from '../src/runtime/driver.ts';
+import type { CommitOperations } from '../src/runtime/driver-log.ts';
+import type { Entry } from '../src/single-leader/entry.ts';
+import type { KeyRange, Operation, Entry as StoredPair } from '../src/store/store.ts';
+import { type AppliedState, decodeCommand } from './commands.ts';
+import { absent } from './history.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export const applicationRange: KeyRange = { from: encoder.encode('A'), to: encoder.encode('B') };
+
+export class Application {
+  /** Durable, so visible. */
+  #state: AppliedState;
+  /** What will be once everything on its way to the disk is durable: what comes next is applied to this. */
+  #planned: AppliedState;
+  readonly #commit: CommitOperations;
+
+  constructor(state: AppliedState, commit: CommitOperations) {
+    this.#state = state;
+    this.#planned = state;
+    this.#commit = commit;
+  }
+
+  /** What is applied and durable. */
+  state(): AppliedState {
+    return this.#state;
+  }
+
+  /** Up to where the state will reach once everything on its way to the disk is durable. */
+  plannedIndex(): number {
+    return this.#planned.index;
+  }
+
+  valueOf(document: string): number {
+    return this.#state.documents.get(document) ?? absent;
+  }
+
+  apply(entries: readonly Entry[], settled: Settled): void {
+    const { state, operations } = applyEntries(this.#planned, entries);
+    this.#planned = state;
+    this.#commit(operations, (error) => {
+      if (error === undefined && operations.length > 0) this.show(state);
+      settled(error);
+    });
+  }
+
+  /** Makes a state visible that is durable now. */
+  show(state: AppliedState): void {
+    this.#state = state;
+  }
+
+  /**
+   * What puts another state in the place of this one. It is the caller's to make durable and to show; entries that are told
+   * from now on come after it, and those that it includes are ignored.
+   */
+  replaceBy(next: AppliedState): Operation[] {
+    const operations: Operation[] = [];
+    for (const document of this.#planned.documents.keys()) operations.push(removal(`d${document}`));
+    for (const branch of this.#planned.branches) operations.push(removal(`b${branch}`));
+    this.#planned = next;
+    for (const [document, value] of next.documents) operations.push(put(`d${document}`, value));
+    for (const branch of next.branches) operations.push(put(`b${branch}`, branch));
+    operations.push(put('i', [next.index, next.epochTerm]));
+    return operations;
+  }
+}
+
+function applyEntries(
+  before: AppliedState,
+  entries: readonly Entry[],
+): { readonly state: AppliedState; readonly operations: Operation[] } {
+  const documents = new Map(before.documents);
+  const branches = new Set(before.branches);
+  const operations: Operation[] = [];
+  let { index, epochTerm } = before;
+  for (const entry of entries) {
+    // A state that was fetched meanwhile may include entries that were on their way here. Nothing is written for
+    // them: the state may not be on the disk yet, and its index must not get there before it.
+    if (entry.index <= index) continue;
+    assert(entry.index === index + 1, `entry ${entry.index} is applied right after entry ${index}`);
+    index = entry.index;
+    if (entry.body.kind === 'epoch') epochTerm = entry.term;
+    if (entry.body.kind !== 'data') continue;
+    const command = decodeCommand(entry.body.data);
+    if (command.kind === 'write') {
+      const held = documents.get(command.document) ?? absent;
+      assert(
+        held === command.expected,
+        `the leader checked the write ${command.value} at index ${index} against ${command.expected}, here is ${held}`,
+      );
+      documents.set(command.document, command.value);
+      operations.push(put(`d${command.document}`, command.value));
+    } else {
+      branches.add(command.value);
+      operations.push(put(`b${command.value}`, command.value));
+    }
+  }
+  if (index === before.index) return { state: before, operations: [] };
+  operations.push(put('i', [index, epochTerm]));
+  return { state: { index, epochTerm, documents, branches }, operations };
+}
+
+/** Reads what {@link applicationRange} of a disk holds. */
+export function readApplied(pairs: Iterable<StoredPair>): AppliedState {
+  const documents = new Map<string, number>();
+  const branches = new Set<number>();
+  let [index, epochTerm] = [0, 0];
+  for (const { key, value } of pairs) {
+    const name = decoder.decode(key).slice(1);
+    const held: unknown = JSON.parse(decoder.decode(value));
+    if (name.startsWith('d')) documents.set(name.slice(1), held as number);
+    else if (name.startsWith('b')) branches.add(held as number);
+    else [index, epochTerm] = held as [number, number];
+  }
+  return { index, epochTerm, documents, branches };
+}
+
+/** Equal states give equal texts. */
+export function renderDocuments({ documents, branches }: AppliedState): string {
+  const held = [...documents].sort(([left], [right]) => (left < right ? -1 : 1));
+  const kept = [...branches].sort((left, right) => left - right);
+  return `${held.map(([document, value]) => `${document}=${value}`).join(' ')} branches ${kept.join(' ')}`;
+}
+
+function put(name: string, value: unknown): Operation {
+  return { kind: 'put', key: encoder.encode(`A${name}`), value: encoder.encode(JSON.stringify(value)) };
+}
+
+function removal(name: string): Operation {
+  return { kind: 'delete', key: encoder.encode(`A${name}`) };
+}

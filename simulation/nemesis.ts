@@ -1,0 +1,267 @@
+/**
+ * The enemy: it breaks what the profile allows, at times that the seed draws, and mends it again.
+ *
+ * A run has three phases. In the first everything may break. In the second a majority is mended for good while the others stay
+ * broken, so what is left must make progress. In the third everything is mended, and all must come to agree.
+ */
+
+import type { NodeId } from '../src/replication/strategy.ts';
+import type { Cluster, LeaderMoment } from './cluster.ts';
+import { calmDisk } from './disk.ts';
+import { FigureEight } from './figure-eight.ts';
+import { calmLink } from './network.ts';
+import type { FaultKind, Profile } from './profiles.ts';
+import type { SeededRandom } from './random.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import { microsecondsOf, type World } from './world.ts';
+
+export interface NemesisOptions {
+  readonly world: World;
+  readonly cluster: Cluster;
+  readonly profile: Profile;
+}
+
+const faultMsMin = 50;
+const faultMsMax = 3_000;
+const settleMs = 250;
+
+export class Nemesis {
+  readonly #world: World;
+  readonly #cluster: Cluster;
+  readonly #profile: Profile;
+  readonly #random: SeededRandom;
+  readonly #faults: readonly FaultKind[];
+  #isActive = true;
+
+  constructor({ world, cluster, profile }: NemesisOptions) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#profile = profile;
+    this.#random = world.random.fork('nemesis');
+    this.#faults = profile.isSwarm ? profile.faults.filter(() => this.#random.chance(0.6)) : profile.faults;
+  }
+
+  start(): void {
+    this.#note('chose', this.#faults);
+    if (this.#faults.includes('new_leader')) {
+      this.#cluster.watch((moment, node) => this.#strikeNewLeader(moment, node));
+    }
+    if (this.#faults.includes('figure_8')) this.#stageFigureEight();
+    this.#next();
+  }
+
+  /** Mends a majority for good, leaves the rest broken in one way or another, and says who is mended. */
+  healMajority(): readonly SimulatedNode[] {
+    this.#isActive = false;
+    const ids = this.#chooseMajority();
+    this.#note('heals', ids);
+    this.#healAll();
+    if (this.#profile.faults.length > 0) {
+      for (const node of this.#cluster.nodes) if (!ids.includes(node.id)) this.#breakForGood(node);
+    }
+    return ids.map((id) => this.#cluster.node(id));
+  }
+
+  /** Mends everything, and takes nothing back any more. */
+  healAll(): void {
+    this.#isActive = false;
+    this.#note('heals', 'all');
+    this.#healAll();
+  }
+
+  #chooseMajority(): string[] {
+    const { nodes } = this.#cluster;
+    const shuffled = this.#random.sample(nodes, nodes.length).map((node) => node.id);
+    const count = shuffled.findIndex((_, index) => this.#cluster.isMajority(shuffled.slice(0, index + 1)));
+    return shuffled.slice(0, count + 1).sort();
+  }
+
+  #next(): void {
+    const { gapMsMin, gapMsMax } = this.#profile;
+    if (this.#faults.length === 0) return;
+    this.#world.after(microsecondsOf(this.#random.between(gapMsMin, gapMsMax)), () => {
+      if (!this.#isActive) return;
+      this.#strike(this.#random.pick(this.#faults));
+      this.#next();
+    });
+  }
+
+  #stageFigureEight(): void {
+    const [world, cluster, random] = [this.#world, this.#cluster, this.#random];
+    new FigureEight({ world, cluster, random, isActive: () => this.#isActive }).start();
+  }
+
+  /** What a leader began is then on some disks only, in an order that the next leader may not know. */
+  #strikeNewLeader(moment: LeaderMoment, node: SimulatedNode): void {
+    if (!this.#isActive || moment !== 'elected' || this.#random.chance(0.3)) return;
+    this.#world.after(microsecondsOf(this.#random.next() * this.#random.pick([0, 2, 10, 60])), () => {
+      if (!this.#isActive || !node.isLeader()) return;
+      this.#note('strikes', 'new_leader');
+      if (this.#random.chance(0.5)) this.#crash([node]);
+      else this.#isolate(node);
+    });
+  }
+
+  #part(some: readonly string[], rest: readonly string[]): void {
+    this.#note('parts', [some, rest]);
+    this.#cluster.network.partition([some, rest]);
+    this.#later(() => this.#cluster.network.partition([[...some, ...rest]]));
+  }
+
+  #strike(kind: FaultKind): void {
+    this.#note('strikes', kind);
+    switch (kind) {
+      case 'crash':
+        return this.#crash([this.#victim()]);
+      case 'crash_all':
+        return this.#crash(this.#cluster.nodes);
+      case 'pause':
+        return this.#pause(this.#victim());
+      case 'cut_link':
+        return this.#cutLink();
+      case 'partition':
+        return this.#partition();
+      case 'isolate_leader':
+        return this.#isolate(this.#cluster.leader() ?? this.#victim());
+      case 'new_leader':
+      case 'figure_8':
+        // These wait for their moments, see start().
+        return;
+      case 'bad_links':
+        return this.#badLinks();
+      case 'slow_disk':
+      case 'full_disk':
+        return this.#badDisk(this.#victim(), kind === 'full_disk');
+      case 'clock_jump':
+        return this.#victim().clock.jump(this.#random.between(-60_000, 60_000));
+      case 'transfer':
+        return this.#cluster.leader()?.request((id) => ({ kind: 'transfer', id, to: undefined }));
+      case 'membership':
+        return this.#changeMembership();
+    }
+  }
+
+  /** The leader more often than chance would have it. */
+  #victim(): SimulatedNode {
+    const leader = this.#cluster.leader();
+    return leader !== undefined && this.#random.chance(0.4) ? leader : this.#random.pick(this.#cluster.nodes);
+  }
+
+  #crash(nodes: readonly SimulatedNode[]): void {
+    for (const node of nodes) {
+      node.crash();
+      this.#later(() => node.start());
+    }
+  }
+
+  #pause(node: SimulatedNode): void {
+    node.pause();
+    this.#later(() => node.resume());
+  }
+
+  #cutLink(): void {
+    const [from, to] = this.#random.sample(this.#cluster.nodes, 2);
+    if (from === undefined || to === undefined) return;
+    this.#cluster.network.setCut(from.id, to.id, true);
+    this.#later(() => this.#cluster.network.setCut(from.id, to.id, false));
+  }
+
+  #partition(): void {
+    const ids = this.#cluster.nodes.map((node) => node.id);
+    const some = this.#random.sample(ids, this.#random.between(1, ids.length - 1));
+    const rest = ids.filter((id) => !some.includes(id));
+    this.#part(some, rest);
+  }
+
+  #isolate(node: SimulatedNode): void {
+    this.#setAlone(node, true);
+    this.#later(() => this.#setAlone(node, false));
+  }
+
+  #setAlone(node: SimulatedNode, isAlone: boolean): void {
+    for (const other of this.#cluster.nodes) {
+      if (other === node) continue;
+      this.#cluster.network.setCut(node.id, other.id, isAlone);
+      this.#cluster.network.setCut(other.id, node.id, isAlone);
+    }
+  }
+
+  #badLinks(): void {
+    this.#cluster.network.setEveryCondition({
+      delayMsMin: 0.2,
+      delayMsMax: this.#random.between(2, 60),
+      loss: this.#random.next() * 0.3,
+      duplication: this.#random.next() * 0.2,
+      reordering: this.#random.next() * 0.5,
+      lateMsMax: this.#random.between(5, 400),
+    });
+    this.#later(() => this.#cluster.network.setEveryCondition(calmLink));
+  }
+
+  #badDisk(node: SimulatedNode, isFull: boolean): void {
+    const stallMs = this.#random.between(50, 1_500);
+    node.disk.setCondition({ syncMsMin: 2, syncMsMax: 40, stall: 0.1, stallMs, isFull });
+    this.#later(() => node.disk.setCondition(calmDisk));
+  }
+
+  /** Takes the node in that is outside, in two steps, or takes one out. */
+  #changeMembership(): void {
+    const members = this.#cluster.membership();
+    const learner = members.find((member) => member.kind === 'learner');
+    const outside = this.#cluster.nodes.find((node) => !members.some((member) => member.id === node.id));
+    const change =
+      learner !== undefined
+        ? { kind: 'promote_learner' as const, node: learner.id }
+        : outside !== undefined
+          ? { kind: 'add_learner' as const, node: outside.id }
+          : { kind: 'remove' as const, node: this.#victim().id as NodeId };
+    this.#cluster.leader()?.request((id) => ({ kind: 'change_membership', id, change }));
+  }
+
+  #breakForGood(node: SimulatedNode): void {
+    const { network, nodes } = this.#cluster;
+    const way = this.#random.pick(['crash', 'pause', 'alone', 'deaf', 'mute', 'full', 'slow'] as const);
+    this.#note('leaves', { node: node.id, way });
+    if (way === 'crash') node.crash();
+    else if (way === 'pause') node.pause();
+    else if (way === 'alone') this.#setAlone(node, true);
+    else if (way === 'full' || way === 'slow') {
+      node.disk.setCondition({
+        syncMsMin: 20,
+        syncMsMax: 100,
+        stall: 0.1,
+        stallMs: 500,
+        isFull: way === 'full',
+      });
+    } else {
+      for (const other of nodes) {
+        if (other === node) continue;
+        if (way === 'deaf') network.setCut(other.id, node.id, true);
+        else network.setCut(node.id, other.id, true);
+      }
+    }
+  }
+
+  #healAll(): void {
+    const { network, nodes } = this.#cluster;
+    network.partition([nodes.map((node) => node.id)]);
+    network.setEveryCondition(calmLink);
+    for (const node of nodes) {
+      node.disk.setCondition(calmDisk);
+      node.resume();
+      node.start();
+    }
+  }
+
+  /** Mends a fault after a while, unless a later phase has taken over. */
+  #later(mend: () => void): void {
+    const durationMs = this.#random.between(faultMsMin, this.#random.pick([settleMs, faultMsMax]));
+    this.#world.after(microsecondsOf(durationMs), () => {
+      if (this.#isActive) mend();
+    });
+  }
+
+  #note(what: string, detail: unknown): void {
+    this.#world.note('nemesis', what, detail);
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * One run from one seed: safety, liveness, agreement.
+ *
+ *     safety      every fault of the profile; nothing wrong may be said, however little is done
+ *     liveness    a majority is mended, the others stay broken: writes must go on
+ *     agreement   all is mended, the clients stop: all nodes must come to hold the same
+ *
+ * The kinds of failure have an order: a crash of the code hides what comes after it, and a wrong answer weighs more than
+ * no answer.
+ */
+
+import { raftDefaults } from '../src/single-leader/state.ts';
+import type { Canary } from './canaries.ts';
+import { checkConvergence } from './checkers/convergence.ts';
+import { checkDurability } from './checkers/durability.ts';
+import { checkLinearizability } from './checkers/linearizability.ts';
+import { checkLiveness } from './checkers/liveness.ts';
+import { checkSessions } from './checkers/session.ts';
+import { Cluster } from './cluster.ts';
+import type { ClientRecord, Violation } from './history.ts';
+import { Nemesis } from './nemesis.ts';
+import type { Profile } from './profiles.ts';
+import type { ReplicaSettings } from './replica.ts';
+import { Workload } from './workload.ts';
+import { microsecondsOf, World } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly profile: Profile;
+  readonly canary: Canary;
+  /** Simulated seconds of the safety phase; the others are fixed. */
+  readonly seconds: number;
+}
+
+export type FailureKind = 'crash' | 'correctness' | 'liveness';
+
+export interface RunResult {
+  readonly seed: number;
+  readonly world: World;
+  readonly failure: { readonly kind: FailureKind; readonly violations: readonly Violation[] } | undefined;
+  readonly records: readonly ClientRecord[];
+  /** How much time passed in the world, in seconds. */
+  readonly simulatedSeconds: number;
+}
+
+const livenessSeconds = 6;
+const livenessWritesMin = 3;
+const agreementSecondsMax = 12;
+const stuckCheckers = new Set(['liveness', 'catching-up']);
+
+/** Three nodes for even seeds, five for odd ones. */
+export function nodesOfSeed(seed: number): number {
+  return seed % 2 === 0 ? 3 : 5;
+}
+
+interface Running {
+  readonly world: World;
+  readonly cluster: Cluster;
+  readonly workload: Workload;
+  readonly nemesis: Nemesis;
+}
+
+export function run(options: RunOptions): RunResult {
+  const running = prepare(options);
+  const { world, workload } = running;
+  let violations: Violation[];
+  try {
+    violations = runPhases(running, options.seconds);
+  } catch (error) {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    violations = [{ checker: 'crash', message }];
+  }
+  const simulatedSeconds = world.now() / 1_000_000;
+  return {
+    seed: options.seed,
+    world,
+    failure: failureOf(violations),
+    records: workload.records(),
+    simulatedSeconds,
+  };
+}
+
+function prepare({ seed, nodes, profile, canary }: RunOptions): Running {
+  const world = new World(seed);
+  const settings = settingsFrom(world);
+  const { driftMillionthsMax } = profile;
+  const cluster = new Cluster({ world, nodes, settings, canary, driftMillionthsMax });
+  const random = world.random.fork('workload');
+  const workload = new Workload({
+    world,
+    cluster,
+    clients: random.between(2, 6),
+    documents: random.between(1, 4),
+    thinkMsMax: random.pick([20, 60, 200]),
+  });
+  return { world, cluster, workload, nemesis: new Nemesis({ world, cluster, profile }) };
+}
+
+/** Small limits, drawn anew for each run, so that what is rare in production is usual here. */
+function settingsFrom(world: World): ReplicaSettings {
+  const random = world.random.fork('settings');
+  return {
+    tickMs: 25,
+    logEntriesKept: random.pick([5, 20, 200]),
+    recoveredOfferMs: 300,
+    raft: {
+      ...raftDefaults,
+      leaseTicks: random.pick([0, 8]),
+      appendBytesMax: random.pick([1, 1, 300, 1_000_000]),
+      inflightAppendsMax: random.pick([1, 4, 64]),
+      uncommittedBytesMax: random.pick([600, 64_000_000]),
+      promotionLagEntriesMax: random.pick([5, 1_000]),
+      stateTransferTicksMax: 20,
+    },
+  };
+}
+
+function runPhases({ world, cluster, workload, nemesis }: Running, seconds: number): Violation[] {
+  cluster.start();
+  workload.start();
+  nemesis.start();
+  world.runUntil(microsecondsOf(seconds * 1_000));
+  workload.probe(nemesis.healMajority());
+  const healedAt = world.now();
+  const dueAt = healedAt + microsecondsOf(livenessSeconds * 1_000);
+  world.runUntil(dueAt);
+  nemesis.healAll();
+  workload.stop();
+  const end = world.now() + microsecondsOf(agreementSecondsMax * 1_000);
+  settle(world, cluster, end);
+  const records = workload.records();
+  const applied = cluster.appliedWrites();
+  return [
+    ...cluster.fencing.finish(records),
+    ...checkLinearizability(records),
+    ...checkDurability({ records, applied, recovered: cluster.recoveredValues() }),
+    ...checkSessions({ records, applied }),
+    ...checkConvergence(cluster.finalStates()),
+    ...checkLiveness({ records, healedAt, dueAt, writesMin: livenessWritesMin }),
+  ];
+}
+
+/** Lets the nodes come to agree, and looks for a while longer if they stay so. */
+function settle(world: World, cluster: Cluster, end: number): void {
+  const stepMicroseconds = microsecondsOf(500);
+  for (let calm = 0; calm < 4 && world.now() < end; ) {
+    world.runUntil(Math.min(end, world.now() + stepMicroseconds));
+    calm = checkConvergence(cluster.finalStates()).length === 0 ? calm + 1 : 0;
+  }
+}
+
+function failureOf(violations: readonly Violation[]): RunResult['failure'] {
+  if (violations.length === 0) return undefined;
+  if (violations.some(({ checker }) => checker === 'crash')) return { kind: 'crash', violations };
+  const isStuck = violations.every(({ checker }) => stuckCheckers.has(checker));
+  return { kind: isStuck ? 'liveness' : 'correctness', violations };
+}

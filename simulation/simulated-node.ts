@@ -1,0 +1,276 @@
+/**
+ * A machine: its disk and clock outlive the process on it, which crashes, is stopped for a while and starts again.
+ *
+ * Whatever reaches the process comes through `#enter`: nothing does while it is down, and while it is paused everything waits
+ * until it goes on, as signals, packets and timers do for a stopped process.
+ */
+
+import type { NodeId } from '../src/replication/strategy.ts';
+import type { Settled } from '../src/runtime/driver.ts';
+import {
+  type CommitOperations,
+  DriverLog,
+  entryKey,
+  logRange,
+  readLog,
+  storedTerm,
+} from '../src/runtime/driver-log.ts';
+import type { Clock } from '../src/runtime/ports.ts';
+import type { Entry, Membership } from '../src/single-leader/entry.ts';
+import type { RaftRequest } from '../src/single-leader/events.ts';
+import { freshState } from '../src/single-leader/raft.ts';
+import type { Operation } from '../src/store/store.ts';
+import { applicationRange, readApplied } from './application.ts';
+import type { Canary } from './canaries.ts';
+import type { SimulatedClock } from './clock.ts';
+import { type AppliedState, messageName, type NodeMessage } from './commands.ts';
+import type { SimulatedDisk } from './disk.ts';
+import type { SeededRandom } from './random.ts';
+import { Replica, type ReplicaPorts, type ReplicaSettings } from './replica.ts';
+import type { Answer, ReadAnswer, ReadRequest, WriteAnswer, WriteRequest } from './requests.ts';
+import type { World } from './world.ts';
+
+const group = 1;
+const toldBeforeSyncMicroseconds = 100;
+const restartAfterDiskFailureMicroseconds = 300_000;
+
+export interface NodeObserver {
+  readonly seeNode: (node: SimulatedNode) => void;
+  readonly seeApplied: (node: string, entries: readonly Entry[]) => void;
+  readonly durableOn: (index: number, term: number) => readonly string[];
+}
+
+export interface SimulatedNodeOptions {
+  readonly id: NodeId;
+  readonly world: World;
+  readonly disk: SimulatedDisk;
+  readonly clock: SimulatedClock;
+  readonly settings: ReplicaSettings;
+  readonly canary: Canary;
+  readonly observer: NodeObserver;
+  readonly send: (from: string, to: string, message: NodeMessage) => void;
+  /** Members of the new group, or undefined for a node that waits to be taken in. */
+  readonly founders: Membership | undefined;
+}
+
+export class SimulatedNode {
+  readonly id: NodeId;
+  readonly disk: SimulatedDisk;
+  readonly clock: SimulatedClock;
+  readonly #options: SimulatedNodeOptions;
+  readonly #random: SeededRandom;
+  #replica: Replica | undefined;
+  #membership: Membership | undefined;
+  /** Grows with every crash: what was meant for an earlier life does not reach a later one. */
+  #life = 0;
+  #isUp = false;
+  #isPaused = false;
+  #backlog: (() => void)[] = [];
+
+  constructor(options: SimulatedNodeOptions) {
+    this.id = options.id;
+    this.disk = options.disk;
+    this.clock = options.clock;
+    this.#options = options;
+    this.#random = options.world.random.fork(`node ${options.id}`);
+  }
+
+  /** Starts the process. A disk that was never used is made ready first. */
+  start(): void {
+    if (this.#isUp) return;
+    this.#isUp = true;
+    this.#options.world.note(this.id, 'started');
+    const log = readLog(this.disk.entries(logRange(group)));
+    if (log.durable === undefined) return this.#format();
+    const applied = readApplied(this.disk.entries(applicationRange));
+    const { settings, canary } = this.#options;
+    this.#replica = new Replica({
+      self: this.id,
+      settings,
+      canary,
+      ports: this.#ports(),
+      log: { ...log, durable: log.durable },
+      applied,
+    });
+    this.#replica.run();
+    this.#look();
+  }
+
+  /** The process dies and the power fails: what the disk had not made durable is gone. */
+  crash(): void {
+    if (!this.#isUp) return;
+    this.#options.world.note(this.id, 'crashed');
+    this.#end();
+    this.disk.crash();
+  }
+
+  pause(): void {
+    if (!this.#isUp || this.#isPaused) return;
+    this.#options.world.note(this.id, 'paused');
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#options.world.note(this.id, 'resumed');
+    this.#isPaused = false;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    for (const event of backlog) event();
+  }
+
+  receive(from: string, message: NodeMessage): void {
+    this.#enter(() => {
+      this.#options.world.note(this.id, 'received', { from, ...message, kind: messageName(message) });
+      this.#replica?.receive(from, message);
+    });
+  }
+
+  /** False if there is no process that could answer: a refused connection. */
+  write(request: WriteRequest, answer: Answer<WriteAnswer>): boolean {
+    if (this.#isUp) this.#enter(() => this.#replica?.write(request, answer));
+    return this.#isUp;
+  }
+
+  read(request: ReadRequest, answer: Answer<ReadAnswer>): boolean {
+    if (this.#isUp) this.#enter(() => this.#replica?.read(request, answer));
+    return this.#isUp;
+  }
+
+  request(make: (id: number) => RaftRequest): void {
+    this.#enter(() => {
+      if (this.#replica === undefined) return;
+      this.#options.world.note(this.id, 'asked', make(0));
+      this.#replica.request(make);
+    });
+  }
+
+  isUp(): boolean {
+    return this.#isUp && !this.#isPaused;
+  }
+
+  isLeader(): boolean {
+    return this.#replica?.isLeader() ?? false;
+  }
+
+  holdsOldMajority(): boolean {
+    return this.#replica?.holdsOldMajority() ?? false;
+  }
+
+  term(): number {
+    return this.#replica?.term() ?? 0;
+  }
+
+  /** The last one it knew, when it is down. */
+  membership(): Membership | undefined {
+    return this.#membership;
+  }
+
+  applied(): AppliedState | undefined {
+    return this.#replica?.applied();
+  }
+
+  /** The disk really has this entry, or a state that includes it. */
+  holds(index: number, term: number): boolean {
+    const stored = this.disk.get(entryKey(group, index));
+    if (stored !== undefined) return storedTerm(stored) === term;
+    return readApplied(this.disk.entries(applicationRange)).index >= index;
+  }
+
+  /** Data entries that the disk holds, in the log or waiting to be handed over. */
+  entriesOnDisk(): readonly Entry[] {
+    const log = readLog(this.disk.entries(logRange(group)));
+    return [...log.recovered, ...(log.durable?.entries ?? [])];
+  }
+
+  #end(): void {
+    this.#replica?.stop();
+    this.#replica = undefined;
+    this.#life += 1;
+    this.#isUp = false;
+    this.#isPaused = false;
+    this.#backlog = [];
+  }
+
+  #format(): void {
+    const { hardState, start } = freshState(this.#options.founders);
+    const found = { start: start.index, last: start.index };
+    const log = new DriverLog({
+      group,
+      commit: (operations, settled) => this.#commit(operations, settled),
+      found,
+    });
+    log.persist([{ hardState, reset: false, truncateFrom: undefined, entries: [], start }], (error) => {
+      this.#end();
+      if (error === undefined) this.start();
+      else this.#restartLater();
+    });
+  }
+
+  #enter(event: () => void, life: number = this.#life): void {
+    const run = () => {
+      if (life !== this.#life || !this.#isUp) return;
+      if (this.#isPaused) {
+        this.#backlog.push(run);
+        return;
+      }
+      event();
+      this.#look();
+    };
+    run();
+  }
+
+  /** After every step: the core's own invariants, and what the checkers want to see. */
+  #look(): void {
+    if (this.#replica === undefined) return;
+    this.#replica.checkInvariants();
+    this.#membership = this.#replica.membership();
+    this.#options.observer.seeNode(this);
+  }
+
+  #ports(): ReplicaPorts {
+    const { world, observer, send } = this.#options;
+    const life = this.#life;
+    return {
+      clock: this.#clock(life),
+      random: this.#random,
+      send: (to, message) => send(this.id, to, message),
+      commit: (operations, settled) => this.#commit(operations, settled),
+      durableOn: observer.durableOn,
+      seeApplied: (entries) => observer.seeApplied(this.id, entries),
+      note: (what, detail) => world.note(this.id, what, detail),
+      failed: (error) => {
+        world.note(this.id, 'disk failed', error.message);
+        this.#end();
+        this.#restartLater();
+      },
+    };
+  }
+
+  #commit: CommitOperations = (operations: readonly Operation[], settled: Settled) => {
+    const life = this.#life;
+    const tell = (error: Error | undefined) => this.#enter(() => settled(error), life);
+    if (this.#options.canary.tellsBeforeSync === true) {
+      this.#options.world.after(toldBeforeSyncMicroseconds, () => tell(undefined));
+      this.disk.commit(operations, () => {});
+    } else {
+      this.disk.commit(operations, (outcome) => tell(outcome.kind === 'durable' ? undefined : outcome.error));
+    }
+  };
+
+  #clock(life: number): Clock {
+    const { clock } = this.#options;
+    return {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (delayMs, callback) => clock.after(delayMs, () => this.#enter(callback, life)),
+    };
+  }
+
+  #restartLater(): void {
+    const life = this.#life;
+    this.#options.world.after(restartAfterDiskFailureMicroseconds, () => {
+      if (life === this.#life) this.start();
+    });
+  }
+}
