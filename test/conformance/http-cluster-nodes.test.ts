@@ -1,0 +1,265 @@
+/** What operators see and do: `/_cluster`, its actions, replication settings, probes and metrics. */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type FakeNode, startFakeNode } from './fake-cluster.ts';
+
+let leader: FakeNode;
+let follower: FakeNode;
+
+beforeAll(async () => {
+  leader = await startFakeNode('n1');
+  follower = await startFakeNode('n2', { peers: [{ name: 'n1', url: leader.app.url }] });
+});
+beforeEach(() => {
+  leader.group.place = { kind: 'here' };
+  follower.group.place = { kind: 'there', name: 'n1', url: leader.app.url };
+  for (const { group } of [leader, follower]) {
+    group.promotions.length = 0;
+    group.transfers.length = 0;
+    group.status = {};
+    group.stalenessMs = undefined;
+  }
+});
+afterAll(async () => {
+  await follower.app.close();
+  await leader.app.close();
+  expect([...leader.app.defects, ...follower.app.defects]).toEqual([]);
+});
+
+describe('a single-leader database', () => {
+  it('is created at the leader, whoever is asked', async () => {
+    const { status, headers } = await follower.app.request('PUT', '/created?strategy=single-leader&ack=sync');
+    expect([status, headers.get('location')]).toEqual([201, '/created']);
+    expect(follower.app.databases.has('created')).toBe(false);
+    expect((await leader.app.request('GET', '/created')).json.replication).toEqual({
+      ...{ strategy: 'single-leader', ack: 'sync', on_timeout: 'fail', ack_timeout_ms: 5_000 },
+    });
+  });
+
+  it('may be described in a body', async () => {
+    const replication = {
+      strategy: 'single-leader',
+      followers: 1,
+      on_timeout: 'degrade',
+      ack_timeout_ms: 250,
+    };
+    expect((await follower.app.request('PUT', '/described', { replication })).status).toBe(201);
+    expect((await leader.app.request('GET', '/described/_replication')).json).toEqual({
+      ack: 'semi-sync',
+      ...replication,
+    });
+    expect((await follower.app.request('PUT', '/described', { replication })).status).toBe(412);
+  });
+
+  it('is deleted at the leader', async () => {
+    const path = '/deleted?strategy=single-leader';
+    for (const { app, group } of [leader, follower]) {
+      group.place = { kind: 'here' };
+      expect((await app.request('PUT', path)).status).toBe(201);
+    }
+    follower.group.place = { kind: 'there', name: 'n1', url: leader.app.url };
+    expect((await follower.app.request('DELETE', '/deleted')).status).toBe(200);
+    expect(leader.app.databases.has('deleted')).toBe(false);
+  });
+
+  it('may have its acknowledgement changed, a member at a time, but not its strategy', async () => {
+    await leader.app.request('PUT', '/changing?strategy=single-leader');
+    const change = (body: unknown) => leader.app.request('PUT', '/changing/_replication', body);
+    expect((await change({ ack: 'async' })).json).toEqual({ ok: true });
+    expect((await change({ on_timeout: 'block', strategy: 'single-leader' })).status).toBe(200);
+    expect((await leader.app.request('GET', '/changing/_replication')).json).toEqual({
+      ...{ strategy: 'single-leader', ack: 'async', on_timeout: 'block', ack_timeout_ms: 5_000 },
+    });
+    expect((await change({ strategy: 'multi-leader' })).status).toBe(501);
+    expect((await change([])).status).toBe(400);
+    expect((await change({ ack: '__proto__' })).status).toBe(400);
+  });
+
+  it.each([
+    ['?strategy=single-leader&ack=all', undefined, 400],
+    ['?strategy=single-leader&followers=0', undefined, 400],
+    ['?strategy=single-leader&on_timeout=', undefined, 400],
+    ['?strategy=leaderless', undefined, 501],
+    ['?strategy=', undefined, 501],
+    ['', { replication: { strategy: 'leaderless' } }, 501],
+    ['', { replication: { strategy: 'single-leader', ack_timeout_ms: 1.5 } }, 400],
+    ['', { replication: 'single-leader' }, 400],
+    ['', [], 400],
+    ['', '{', 400],
+    ['', `{"replication":${'['.repeat(20)}${']'.repeat(20)}}`, 400],
+  ])('is not created by nonsense: %s %j', async (query, body, status) => {
+    expect((await leader.app.request('PUT', `/nonsense${query}`, body)).status).toBe(status);
+    expect(leader.app.databases.has('nonsense')).toBe(false);
+  });
+
+  it('is not what a database is by default', async () => {
+    for (const [name, body] of [
+      ['plain', undefined],
+      ['bodied', {}],
+    ] as const) {
+      expect((await follower.app.request('PUT', `/${name}`, body)).status).toBe(201);
+      const { json } = await follower.app.request('GET', `/${name}`);
+      expect(json.replication).toEqual({ strategy: 'multi-leader' });
+      const change = (wanted: object) => follower.app.request('PUT', `/${name}/_replication`, wanted);
+      expect((await change({ strategy: 'multi-leader' })).status).toBe(200);
+      expect((await change({ ack: 'sync' })).status).toBe(400);
+      expect((await change({ strategy: 'single-leader' })).status).toBe(501);
+    }
+  });
+});
+
+describe('/_cluster', () => {
+  it('shows the group as the node sees it', async () => {
+    leader.group.stalenessMs = 0;
+    leader.group.status = {
+      epochs: [{ term: 3, leader: 'n2', firstIndex: 1 }],
+      members: [
+        { name: 'n1', id: 'n1#aa', kind: 'voter' },
+        { name: 'n2', id: 'n2#bb', kind: 'voter', lagEntries: 5, lagMs: 20, lastHeardMs: 12 },
+        { name: 'n3', id: 'n3#cc', kind: 'witness' },
+      ],
+    };
+    const { json } = await leader.app.request('GET', '/_cluster');
+    const unknown = { url: null, lag_entries: null, lag_ms: null, last_heard_ms: null };
+    expect(json).toEqual({
+      ...{ node: 'n1', role: 'leader', term: 4, leader: 'n1', has_quorum: true, commit: 100, applied: 100 },
+      ...{ staleness_ms: 0, follower_writes: 'forward' },
+      epochs: [{ term: 3, leader: 'n2', first_index: 1 }],
+      nodes: [
+        { ...unknown, name: 'n1', id: 'n1#aa', kind: 'voter', role: 'leader' },
+        {
+          ...{ name: 'n2', id: 'n2#bb', url: null, kind: 'voter', role: 'follower' },
+          ...{ lag_entries: 5, lag_ms: 20, last_heard_ms: 12 },
+        },
+        { ...unknown, name: 'n3', id: 'n3#cc', kind: 'witness', role: 'witness' },
+      ],
+    });
+    expect((await leader.app.request('GET', '/_cluster/elsewhere')).status).toBe(404);
+  });
+
+  it('promotes the node that is named, through any node', async () => {
+    const wanted = { node: 'n1', dry_run: true };
+    const { status, json } = await follower.app.request('POST', '/_cluster/promote', wanted);
+    expect([status, json]).toEqual([200, { ok: true, outcome: 'elected' }]);
+    await leader.app.request('POST', '/_cluster/promote?node=n1&force=true');
+    expect(leader.group.promotions).toEqual([
+      { dryRun: true, force: false },
+      { dryRun: false, force: true },
+    ]);
+    expect(follower.group.promotions).toEqual([]);
+  });
+
+  it('transfers leadership at the leader', async () => {
+    expect((await follower.app.request('POST', '/_cluster/transfer', { node: 'n3' })).status).toBe(200);
+    expect((await follower.app.request('POST', '/_cluster/transfer')).status).toBe(200);
+    expect(leader.group.transfers).toEqual(['n3', undefined]);
+  });
+
+  it.each([
+    ['promote', {}, 400],
+    ['promote', { node: 1 }, 400],
+    ['promote', { node: 'n1', force: 'yes' }, 400],
+    ['promote', { node: 'n9' }, 404],
+    ['promote', [], 400],
+    ['promote', '{', 400],
+    ['promote', { node: 'x'.repeat(5_000) }, 413],
+    ['transfer', { node: 1 }, 400],
+    ['elsewhere', {}, 404],
+    ['promote/n1', {}, 404],
+  ])('refuses nonsense: %s %j', async (action, body, status) => {
+    expect((await follower.app.request('POST', `/_cluster/${action}`, body)).status).toBe(status);
+    expect(leader.group.promotions).toEqual([]);
+  });
+
+  it('says when the node that is to lead cannot be reached', async () => {
+    const peers = [{ name: 'n3', url: 'http://127.0.0.1:1' }];
+    const lonely = await startFakeNode('n2', { peers });
+    const { status, json } = await lonely.app.request('POST', '/_cluster/promote', { node: 'n3' });
+    expect([status, json.reason]).toEqual([503, 'The node n3 cannot be reached; nothing was changed.']);
+    await lonely.app.close();
+  });
+
+  it('is for admins', async () => {
+    const guarded = await startFakeNode('n1', { admins: { root: 'secret' } });
+    for (const [method, path] of [
+      ['GET', '/_cluster'],
+      ['POST', '/_cluster/promote'],
+      ['POST', '/_cluster/transfer'],
+      ['GET', '/metrics'],
+    ] as const) {
+      expect((await guarded.app.request(method, path)).status).toBe(401);
+    }
+    expect((await guarded.app.request('GET', '/livez')).status).toBe(200);
+    expect((await guarded.app.request('GET', '/readyz')).status).toBe(200);
+    await guarded.app.close();
+  });
+});
+
+describe('probes', () => {
+  it('say that the process answers, whatever else is the case', async () => {
+    follower.group.place = { kind: 'none' };
+    expect((await follower.app.request('GET', '/livez')).json).toEqual({ status: 'ok' });
+  });
+
+  it('say whether requests are better sent elsewhere', async () => {
+    const node = await startFakeNode('n1');
+    const ready = async (query = '') => {
+      const { status, json } = await node.app.request('GET', `/readyz${query}`);
+      return [status, json];
+    };
+    node.group.place = { kind: 'none' };
+    // Databases without a leader can be used without one.
+    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: { store: 'ok' } }]);
+    node.group.place = { kind: 'here' };
+    await node.app.request('PUT', '/ledger?strategy=single-leader');
+    expect(await ready()).toEqual([200, { status: 'ok' }]);
+    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: { store: 'ok', leader: 'ok' } }]);
+    node.group.place = { kind: 'none' };
+    const checks = { store: 'ok', leader: 'no leader is known' };
+    expect(await ready()).toEqual([503, { status: 'not_ready', checks }]);
+    await node.app.close();
+  });
+
+  it('give way to databases of their names', async () => {
+    for (const name of ['livez', 'readyz', 'metrics']) {
+      expect((await follower.app.request('PUT', `/${name}`)).status).toBe(201);
+      expect((await follower.app.request('GET', `/${name}`)).json.db_name).toBe(name);
+      expect((await follower.app.request('DELETE', `/${name}`)).status).toBe(200);
+      expect((await follower.app.request('HEAD', `/${name}`)).status).toBe(200);
+      expect((await follower.app.request('GET', `/${name}/doc`)).status).toBe(404);
+    }
+  });
+});
+
+describe('/metrics', () => {
+  it('is what Prometheus reads, with the state of the group', async () => {
+    leader.group.stalenessMs = 1_500;
+    leader.group.status = {
+      members: [
+        { name: 'n1', id: 'n1#aa', kind: 'voter' },
+        { name: 'n2', id: 'n2#bb', kind: 'voter', lagEntries: 5, lagMs: 250 },
+      ],
+    };
+    const { status, text, headers } = await leader.app.request('GET', '/metrics');
+    expect([status, headers.get('content-type')]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
+    for (const line of text.trimEnd().split('\n')) {
+      expect(line).toMatch(
+        /^(# (HELP|TYPE) tercet_\w+ \S.*|tercet_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [\d.e+-]+)$/,
+      );
+    }
+    for (const line of [
+      'tercet_info{node="n1",version="0.1.0"} 1',
+      'tercet_group_term 4',
+      'tercet_group_is_leader 1',
+      'tercet_group_has_quorum 1',
+      'tercet_group_applied_index 100',
+      'tercet_group_staleness_seconds 1.5',
+      'tercet_group_lag_entries{member="n2"} 5',
+      'tercet_group_lag_seconds{member="n2"} 0.25',
+    ]) {
+      expect(text.split('\n')).toContain(line);
+    }
+    const families = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+    expect(new Set(families).size).toBe(families.length);
+  });
+});

@@ -1,0 +1,141 @@
+/** What a deposed leader of a real cluster held alone, and clients that go on at another node. */
+
+import PouchDB from 'pouchdb';
+import memoryAdapter from 'pouchdb-adapter-memory';
+import { afterEach, expect, test } from 'vitest';
+import { type CuttableCluster, startCuttableCluster } from './cuttable-network.ts';
+import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { agreedLeader, ask, branchesOn, changesOf, createLedger } from './single-leader-cluster.ts';
+
+PouchDB.plugin(memoryAdapter);
+
+const harness = openHarness();
+let cluster: CuttableCluster | undefined;
+afterEach(async () => {
+  await harness.close();
+  await cluster?.close();
+  cluster = undefined;
+});
+
+async function put(node: TestNode, id: string, body: object, query = ''): Promise<string> {
+  const reply = await ask('PUT', `${node.url}/ledger/${id}${query}`, body);
+  expect(reply?.status, `${id}: ${JSON.stringify(reply?.json)}`).toBe(201);
+  return String(reply!.json.rev);
+}
+
+async function sameChanges(nodes: readonly TestNode[]): Promise<boolean> {
+  const seen = (await Promise.all(nodes.map(changesOf))).map((changes) => JSON.stringify(changes));
+  return seen.every((changes) => changes === seen[0]);
+}
+
+interface Note {
+  readonly epoch: number;
+  readonly revisions: readonly { readonly id: string; readonly rev: string }[];
+}
+
+test('a write that only the deposed leader had is current or a branch once it is back, and is noted', async () => {
+  cluster = await startCuttableCluster(harness, 3);
+  const { nodes } = cluster;
+  await createLedger(nodes);
+  const { leader, term } = await agreedLeader(nodes);
+  const first = await put(leader, 'contested', { by: 'everybody' });
+
+  cluster.isolate(leader);
+  const [alone, old] = await Promise.all([
+    put(leader, 'alone', { by: 'the old leader' }, '?ack=async'),
+    put(leader, 'contested', { by: 'the old leader', _rev: first }, '?ack=async'),
+  ]);
+  const others = nodes.filter((node) => node !== leader);
+  const { leader: newLeader } = await agreedLeader(others);
+  expect((await ask('GET', `${newLeader.url}/ledger/alone`))?.status).toBe(404);
+  const latest = await put(newLeader, 'contested', { by: 'the new leader', _rev: first });
+  cluster.heal(leader);
+
+  const lost = [
+    { id: 'alone', rev: alone },
+    { id: 'contested', rev: old },
+  ];
+  for (const node of nodes) {
+    const note = await waitUntil(`${node.name} notes what came back`, async () => {
+      const reply = await ask('GET', `${node.url}/ledger/_local/recovered-epoch-${term}`);
+      const known = reply?.status === 200 ? (reply.json as unknown as Note) : undefined;
+      return known?.revisions.length === lost.length && known;
+    });
+    expect(note).toMatchObject({ epoch: term, revisions: expect.arrayContaining(lost) });
+    const current = await ask('GET', `${node.url}/ledger/alone`);
+    expect(current?.json).toMatchObject({ _rev: alone, by: 'the old leader' });
+    const contested = (await ask('GET', `${node.url}/ledger/contested?conflicts=true`))!.json;
+    expect([contested._rev, ...(contested._conflicts as string[])].sort()).toEqual([old, latest].sort());
+    const branch = await ask('GET', `${node.url}/ledger/contested?rev=${old}`);
+    expect(branch?.json).toMatchObject({ by: 'the old leader' });
+  }
+  await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
+}, 60_000);
+
+test('a write that the deposed leader left open never displaces what was acknowledged since', async () => {
+  cluster = await startCuttableCluster(harness, 3);
+  const { nodes } = cluster;
+  await createLedger(nodes);
+  const { leader } = await agreedLeader(nodes);
+  // Of two revisions of one generation either may be the winner; of so many pairs some would go the wrong way.
+  const ids = Array.from({ length: 16 }, (_, n) => `entry-${n}`);
+
+  cluster.isolate(leader);
+  const open = ids.map((id) => ask('PUT', `${leader.url}/ledger/${id}`, { id, by: 'the old leader' }));
+  const { leader: newLeader } = await agreedLeader(nodes.filter((node) => node !== leader));
+  const outcomes = (await Promise.all(open)).map((reply) => reply?.headers.get('tercet-write'));
+  // Refused ones never came into its log; those left open did.
+  expect(outcomes).toContain('unknown');
+  for (const id of ids) await put(newLeader, id, { id, by: 'the new leader' });
+  cluster.heal(leader);
+  await waitUntil('it has handed back what it held alone', () => leader.output().includes('came back as'));
+
+  for (const node of nodes) {
+    for (const id of ids) {
+      expect((await ask('GET', `${node.url}/ledger/${id}`))?.json).toMatchObject({ by: 'the new leader' });
+    }
+    expect(await branchesOn(node), node.name).toEqual([]);
+  }
+}, 60_000);
+
+test('a live sync that moves to another node when the leader dies goes on from its checkpoint', async () => {
+  const nodes = await harness.startCluster(3);
+  await createLedger(nodes);
+  const { leader } = await agreedLeader(nodes);
+  const others = nodes.filter((node) => node !== leader);
+  const device = new PouchDB('device', { adapter: 'memory' });
+  await device.bulkDocs(Array.from({ length: 200 }, (_, n) => ({ _id: `device-${n}` })));
+  await Promise.all(Array.from({ length: 200 }, (_, n) => put(leader, `ledger-${n}`, { n })));
+
+  const has = async (id: string) => (await device.allDocs()).rows.some((row) => row.id === id);
+  const before = device.sync(new PouchDB(`${leader.url}/ledger`), { live: true, retry: true });
+  const settled = new Promise((resolve) => before.on('paused', resolve));
+  await waitUntil('the device has everything', async () => (await device.info()).doc_count === 400);
+  await settled;
+  before.cancel();
+  await Promise.allSettled([before]);
+  await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
+  await leader.kill();
+
+  const next = (await agreedLeader(others)).leader;
+  const follower = others.find((node) => node !== next)!;
+  await put(follower, 'after the failover', {});
+  await device.put({ _id: 'from the device' });
+  let read = 0;
+  const after = device.sync(new PouchDB(`${follower.url}/ledger`), { live: true, retry: true });
+  after.on('change', (information) => {
+    read += (information as { change: { docs_read: number } }).change.docs_read;
+  });
+  await waitUntil('the device has the new entry', () => has('after the failover'));
+  await waitUntil(
+    'the ledger has the new document',
+    async () => (await ask('GET', `${next.url}/ledger/from the device`))?.status === 200,
+  );
+  // One document each way; not the four hundred from before.
+  await waitUntil('the sync has told of both', () => read >= 2);
+  expect(read).toBeLessThanOrEqual(3);
+  after.cancel();
+  await Promise.allSettled([after]);
+  await leader.start();
+  await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
+}, 60_000);
