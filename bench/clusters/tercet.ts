@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { requestJson } from '../database-requests.ts';
+import { freePort } from '../processes.ts';
+import { groupDatabase } from '../wires/http.ts';
+import { type ClusterSystem, local, startAll } from './cluster.ts';
+
+const main = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
+const clusterUuid = '7e57'.repeat(8);
+
+interface Member {
+  readonly name: string;
+  readonly port: number;
+  readonly url: string;
+}
+
+export function tercetCluster(profileDirectory: string | undefined): ClusterSystem {
+  if (!existsSync(main)) throw new Error(`${main} is missing; run npm run build`);
+  return {
+    name: 'tercet',
+    protocol: 'tercet',
+    description: 'tercet, three nodes, a single-leader database, fsync on a majority before every answer',
+    start: async (directory) => {
+      const members: Member[] = [];
+      for (const name of ['n1', 'n2', 'n3']) {
+        const port = await freePort();
+        members.push({ name, port, url: `http://127.0.0.1:${port}` });
+      }
+      const programs = members.map((member) => ({
+        command: process.execPath,
+        parameters: [...profiling(profileDirectory, member), main, ...serveFlags(member, members, directory)],
+        directory,
+      }));
+      const { found: leader, stop } = await startAll(programs, () => prepare(members));
+      return { addresses: members.map(({ port }) => local(port)), leader: local(leader.port), stop };
+    },
+  };
+}
+
+function profiling(directory: string | undefined, { name }: Member): readonly string[] {
+  if (directory === undefined) return [];
+  return ['--cpu-prof', '--cpu-prof-dir', resolve(directory), '--cpu-prof-name', `${name}.cpuprofile`];
+}
+
+function serveFlags({ name, port }: Member, members: readonly Member[], directory: string): string[] {
+  const peers = members.map((member) => `${member.name}=${member.url}`).join(',');
+  const listen = ['--listen', `127.0.0.1:${port}`, '--data', join(directory, name)];
+  return ['serve', '--node', name, ...listen, '--peers', peers, '--cluster', clusterUuid];
+}
+
+/** The leader, once there is one and all nodes have the database. */
+async function prepare(members: readonly Member[]): Promise<Member | undefined> {
+  const [first] = members;
+  const { leader } = (await requestJson(`${first?.url}/_cluster`)) as { leader: string | null };
+  if (leader === null) return undefined;
+  await fetch(`${first?.url}/${groupDatabase}?strategy=single-leader`, { method: 'PUT' });
+  await Promise.all(members.map(({ url }) => requestJson(`${url}/${groupDatabase}`)));
+  return members.find(({ name }) => name === leader);
+}

@@ -1,0 +1,118 @@
+/**
+ * Clusters that have a write on a majority of disks (or do as much for it as they can) before they answer. Connections are
+ * spread over the nodes that take writes; for Tercet also all of them at the leader, which spares the forwarding.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ClusterMeasurement,
+  type ClusterPeer,
+  type ClusterRowId,
+  clusterPeers,
+  clusterRows,
+} from '../cluster-rows.ts';
+import type { ClusterSystem, RunningCluster } from '../clusters/cluster.ts';
+import { etcdByGateway, etcdByGrpc } from '../clusters/etcd.ts';
+import { postgresPair } from '../clusters/postgres.ts';
+import { redisPair } from '../clusters/redis.ts';
+import { tercetCluster } from '../clusters/tercet.ts';
+import type { LoadResult } from '../load-client.ts';
+import { loadCluster } from '../processes.ts';
+import type { ClusterName, Sample } from '../rows.ts';
+import type { Settings } from '../settings.ts';
+import type { Part, PartContext } from './part.ts';
+
+const putConnections = [1, 16, 64, 256] as const;
+const getConnections = 64;
+const unlimited = Number.MAX_SAFE_INTEGER;
+
+function findClusters({ settings, describe }: PartContext): ClusterSystem[] {
+  const known: Readonly<Record<ClusterName, () => ClusterSystem>> = {
+    tercet: () => tercetCluster(settings.profileDirectory),
+    ...{ 'etcd-http': etcdByGateway, 'etcd-grpc': etcdByGrpc, redis: redisPair, postgres: postgresPair },
+  };
+  return Object.entries(known).flatMap(([name, prepare]) => {
+    if (!settings.systems.includes(name)) return [];
+    try {
+      const system = prepare();
+      describe(system.description);
+      return [system];
+    } catch (error) {
+      describe(`${name} is left out: ${(error as Error).message}`);
+      return [];
+    }
+  });
+}
+
+/** Adds what it finds to the samples as it goes, so that a failure leaves what came before it. */
+async function measure(
+  settings: Settings,
+  system: ClusterSystem,
+  cluster: RunningCluster,
+  samples: Sample[],
+): Promise<void> {
+  const { protocol } = system;
+  const times = { warmUpSeconds: settings.warmUpSeconds, secondsMax: settings.secondsPerMeasurement };
+  const put = (connections: number, prefix: string, addresses = cluster.addresses) => {
+    const load = { kind: 'put', prefix } as const;
+    return loadCluster({ protocol, addresses, connections, load, ...times, requestsMax: unlimited });
+  };
+  for (const connections of putConnections) {
+    const result = await put(connections, `c${connections}-`);
+    samples.push(...samplesOf(system.name, `put-${connections}`, result));
+    if (system.name !== 'tercet') continue;
+    const atLeader = await put(connections, `l${connections}-`, [cluster.leader]);
+    samples.push(sampleOf(`group-leader-put-${connections}`, system.name, atLeader));
+  }
+  const documents = settings.groupDocuments;
+  const common = { protocol, addresses: cluster.addresses, connections: getConnections };
+  const fill = { kind: 'put', prefix: 'd' } as const;
+  const endless = { warmUpSeconds: 0, secondsMax: unlimited };
+  await loadCluster({ ...common, load: fill, ...endless, requestsMax: documents });
+  const load = { kind: 'get', prefix: 'd', documents } as const;
+  const read = await loadCluster({ ...common, load, ...times, requestsMax: unlimited });
+  samples.push(...samplesOf(system.name, 'get-64', read));
+}
+
+function sampleOf(row: ClusterRowId, system: ClusterName, result: LoadResult): Sample {
+  const { p50, p99 } = result.latenciesMs;
+  return { row, system, value: result.requests / result.seconds, p50Ms: p50, p99Ms: p99 };
+}
+
+/** Tercet's value stands in every line that compares it, another system's in its own lines. */
+function samplesOf(system: ClusterName, measurement: ClusterMeasurement, result: LoadResult): Sample[] {
+  const peers: readonly ClusterPeer[] = system === 'tercet' ? clusterPeers : [system];
+  return peers.flatMap((peer) => {
+    const slow: ClusterRowId = `group-${measurement}-p99-${peer}`;
+    const rate = sampleOf(`group-${measurement}-${peer}`, system, result);
+    return clusterRows.has(slow) ? [rate, { row: slow, system, value: result.latenciesMs.p99 }] : [rate];
+  });
+}
+
+async function run(context: PartContext): Promise<readonly Sample[]> {
+  const { settings, directory, progress, problem } = context;
+  const systems = findClusters(context);
+  const samples: Sample[] = [];
+  for (let round = 1; round <= settings.rounds; round++) {
+    for (const system of round % 2 === 1 ? systems : systems.toReversed()) {
+      progress(`single-leader: ${system.name}, round ${round} of ${settings.rounds}`);
+      const data = await mkdtemp(join(directory, 'cluster-'));
+      try {
+        const cluster = await system.start(data);
+        try {
+          await measure(settings, system, cluster, samples);
+        } finally {
+          await cluster.stop();
+        }
+      } catch (error) {
+        problem(`single-leader, ${system.name}: ${(error as Error).message}`);
+      } finally {
+        await rm(data, { recursive: true, force: true, maxRetries: 3 });
+      }
+    }
+  }
+  return samples;
+}
+
+export const singleLeader: Part = { name: 'single-leader', rows: [...clusterRows.keys()], run };
