@@ -7,6 +7,7 @@
  *   F                          the group's founders, and whether this node waits to be taken in: see cluster/group-founding.ts
  *   G                          how far a group's log is applied (JSON)
  *   R group …                  a group's log: see runtime/driver-log.ts
+ *   H owner* number            what a replica that did not answer has to be told: see replicas/hint-store.ts
  *   D number kind …            everything of one database, so that dropping it is one range:
  *     c                          counters, written with every batch
  *     s                          settings: security, limits (JSON)
@@ -33,6 +34,7 @@ const NEXT_NUMBER = 0x4e;
 const DROPPED = 0x58;
 const DATABASE = 0x44;
 const APPLIED = 0x47;
+const HINT = 0x48;
 
 /** Bytes before the kind's own part: 'D', u32 database number, kind. */
 const PREFIX_BYTES = 6;
@@ -74,6 +76,28 @@ export const droppedRange: KeyRange = { from: Uint8Array.of(DROPPED), to: Uint8A
 
 export function droppedNumberOf(key: Uint8Array): number {
   return new DataView(key.buffer, key.byteOffset).getUint32(1);
+}
+
+export function hintKey(owner: string, number: number): Uint8Array {
+  const owned = prefixed(HINT, escaped(encoder.encode(owner)));
+  const key = new Uint8Array(owned.length + 6);
+  key.set(owned);
+  writeU48(key, owned.length, number);
+  return key;
+}
+
+export const hintsRange: KeyRange = { from: Uint8Array.of(HINT), to: Uint8Array.of(HINT + 1) };
+
+/** All hints for one owner, from `number` on. */
+export function hintsOf(owner: string, number = 0): KeyRange {
+  const end = prefixed(HINT, escaped(encoder.encode(owner)));
+  end[end.length - 1] = 1;
+  return { from: hintKey(owner, number), to: end };
+}
+
+export function hintKeyParts(key: Uint8Array): { readonly owner: string; readonly number: number } {
+  const { text, end } = unescaped(key, 1);
+  return { owner: text, number: readU48(key, end) };
 }
 
 /** All keys of a database. */
@@ -182,13 +206,8 @@ export function numberOf(key: Uint8Array): number {
 
 /** Id and revision of a body key. */
 export function bodyKeyParts(key: Uint8Array): { readonly id: string; readonly revision: string } {
-  const bytes: number[] = [];
-  let at = PREFIX_BYTES;
-  while (!(key[at] === 0 && key[at + 1] === 0)) {
-    bytes.push(key[at]!);
-    at += key[at] === 0 ? 2 : 1;
-  }
-  return { id: decoder.decode(Uint8Array.from(bytes)), revision: decoder.decode(key.subarray(at + 2)) };
+  const { text, end } = unescaped(key, PREFIX_BYTES);
+  return { id: text, revision: decoder.decode(key.subarray(end)) };
 }
 
 export function blobOf(key: Uint8Array): string {
@@ -235,6 +254,17 @@ function escaped(bytes: Uint8Array): Uint8Array {
   }
   out.push(0, 0);
   return Uint8Array.from(out);
+}
+
+/** The text that {@link escaped} wrote at `start`, and where what follows it begins. */
+function unescaped(key: Uint8Array, start: number): { readonly text: string; readonly end: number } {
+  const bytes: number[] = [];
+  let at = start;
+  while (!(key[at] === 0 && key[at + 1] === 0)) {
+    bytes.push(key[at]!);
+    at += key[at] === 0 ? 2 : 1;
+  }
+  return { text: decoder.decode(Uint8Array.from(bytes)), end: at + 2 };
 }
 
 function prefixed(first: number, rest: Uint8Array): Uint8Array {

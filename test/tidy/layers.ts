@@ -33,6 +33,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   database: ['driver', 'replication', ...storage],
   replicator: ['multi-leader', ...data],
   cluster: ['single-leader', ...data],
+  replicas: ['leaderless', ...data],
   access: data,
   http: ['access', 'cluster', 'replicator', ...data],
   client: core,
