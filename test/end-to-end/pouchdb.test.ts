@@ -4,6 +4,7 @@ import PouchDB, { type PouchDocument } from 'pouchdb';
 import memoryAdapter from 'pouchdb-adapter-memory';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { remotePouchDB } from './remote-pouchdb.ts';
 
 PouchDB.plugin(memoryAdapter);
 
@@ -23,7 +24,7 @@ function local(): PouchDB {
 
 /** A database of the node through PouchDB's HTTP adapter, which creates it. */
 function remote(at: TestNode = node, name = `remote-${++databases}`): PouchDB {
-  return new PouchDB(`${at.url}/${name}`);
+  return remotePouchDB(`${at.url}/${name}`);
 }
 
 const numbered = (count: number, prefix = 'doc') =>
@@ -152,7 +153,7 @@ describe('PouchDB replication', () => {
     const [phone, tablet] = [local(), local()];
     const url = `${own.url}/live`;
     const syncs = [phone, tablet].map((device) =>
-      device.sync(new PouchDB(url), { live: true, retry: true, back_off_function: () => 100 }),
+      device.sync(remotePouchDB(url), { live: true, retry: true, back_off_function: () => 100 }),
     );
     await phone.put({ _id: 'from phone' });
     await waitUntil('the tablet has it', () => orUndefined(tablet.get('from phone')));

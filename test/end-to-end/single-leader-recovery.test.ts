@@ -5,6 +5,7 @@ import memoryAdapter from 'pouchdb-adapter-memory';
 import { afterEach, expect, test } from 'vitest';
 import { type CuttableCluster, startCuttableCluster } from './cuttable-network.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { remotePouchDB } from './remote-pouchdb.ts';
 import { agreedLeader, ask, branchesOn, changesOf, createLedger } from './single-leader-cluster.ts';
 
 PouchDB.plugin(memoryAdapter);
@@ -108,7 +109,7 @@ test('a live sync that moves to another node when the leader dies goes on from i
   await Promise.all(Array.from({ length: 200 }, (_, n) => put(leader, `ledger-${n}`, { n })));
 
   const has = async (id: string) => (await device.allDocs()).rows.some((row) => row.id === id);
-  const before = device.sync(new PouchDB(`${leader.url}/ledger`), { live: true, retry: true });
+  const before = device.sync(remotePouchDB(`${leader.url}/ledger`), { live: true, retry: true });
   const settled = new Promise((resolve) => before.on('paused', resolve));
   await waitUntil('the device has everything', async () => (await device.info()).doc_count === 400);
   await settled;
@@ -122,7 +123,7 @@ test('a live sync that moves to another node when the leader dies goes on from i
   await put(follower, 'after the failover', {});
   await device.put({ _id: 'from the device' });
   let read = 0;
-  const after = device.sync(new PouchDB(`${follower.url}/ledger`), { live: true, retry: true });
+  const after = device.sync(remotePouchDB(`${follower.url}/ledger`), { live: true, retry: true });
   after.on('change', (information) => {
     read += (information as { change: { docs_read: number } }).change.docs_read;
   });

@@ -35,6 +35,8 @@ declare module 'pouchdb' {
 
   export default class PouchDB {
     constructor(name: string, options?: Record<string, unknown>);
+    /** How it sends its requests, unless an instance is given another `fetch`. */
+    static fetch(url: string, options?: { readonly method?: string }): Promise<unknown>;
     static plugin(plugin: unknown): typeof PouchDB;
     static defaults(options: Record<string, unknown>): typeof PouchDB;
     static sync(source: PouchDB | string, target: PouchDB | string, options?: object): Replication;
