@@ -1,5 +1,9 @@
 /**
- * What a group's log means on this node: its single-leader databases and everything in them.
+ * What a group's log means on this node: which databases there are, and everything in the single-leader ones.
+ *
+ * Of databases with another strategy the log says that they exist, and how they are set up; what is in them does not travel
+ * by the log. A database of this node alone gives its name to one of the group, unless both are multi-leader: then it
+ * becomes this node's replica of it, as it would by having the same name on two nodes.
  *
  * Entries are applied in their order, in batches. A crash may repeat the last ones, which changes nothing: a known
  * revision is known, a local document is put again as it was, a database that is there is not created again. Changes of
@@ -8,26 +12,37 @@
 
 import { applyReplicated } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
-import type { Databases } from '../database/databases.ts';
+import type { CreateOptions, Databases } from '../database/databases.ts';
 import { putLocal } from '../database/local-documents.ts';
 import { changeSettingsInTurn, purgeInTurn } from '../database/local-writes.ts';
-import type { AttachmentEdit } from '../database/model.ts';
+import type { AttachmentEdit, Replication, ReplicationChoice } from '../database/model.ts';
 import type { Turn } from '../database/turn.ts';
+import { assert } from '../errors.ts';
 import type { LogPosition } from '../single-leader/entry.ts';
 import { appliedKey } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
 import { decodeCommand } from './commands.ts';
 import type { CommittedEntry, StateMachine } from './group.ts';
+import { identityOf, incarnationOf, replicationOf } from './replication-choice.ts';
 
 type TurnCommand = Extract<Command, { kind: 'write' | 'local' | 'purge' | 'settings' }>;
 
 /** Commands that one turn takes; a turn ends early when its batch grows big. */
 const COMMANDS_PER_TURN = 256;
 
+/** A database as the log, or a state that was fetched, tells of it. */
+export interface ToldDatabase {
+  readonly name: string;
+  readonly reference: DatabaseRef;
+  readonly identity: string;
+  readonly choice: ReplicationChoice;
+}
+
 export interface CatalogContext {
   readonly store: Store;
   readonly databases: Databases;
+  readonly diskUuid: string;
   /** Told of a database of this node alone that had to give its name to one of the group. */
   readonly onMovedAside: (name: string, newName: string) => void;
 }
@@ -79,20 +94,44 @@ export class Catalog implements StateMachine {
     this.#readNames();
   }
 
+  /** The database here that is this node's replica of the one told of, or becomes it; undefined: it has to be made. */
+  replicaOf({ choice, identity, name, reference }: ToldDatabase): string | undefined {
+    const { databases } = this.#context;
+    const known = this.#names.get(reference);
+    if (known !== undefined && identityOf(databases, known) === identity) return known;
+    if (choice.strategy !== 'multi-leader' || !databases.has(name)) return undefined;
+    return databases.replication(name).reference === undefined ? name : undefined;
+  }
+
+  /** What a database is to be like that is made here. */
+  createOptions({ choice, identity, reference }: ToldDatabase): CreateOptions {
+    const { diskUuid } = this.#context;
+    return {
+      incarnation: incarnationOf(choice, { identity, diskUuid }),
+      replication: replicationOf(choice, { reference, identity }),
+    };
+  }
+
   /** Gives the name of a database of this node alone to one of the group. */
   async makeRoom(name: string): Promise<void> {
+    const { databases } = this.#context;
+    if (databases.has(name) && databases.replication(name).reference === undefined) await this.setAside(name);
+  }
+
+  /** What the group does not know, or knows no longer, becomes a database of this node alone. */
+  async setAside(name: string): Promise<void> {
     const { databases, onMovedAside } = this.#context;
-    if (!databases.has(name) || databases.replication(name).strategy === 'single-leader') return;
     const newName = `${name.slice(0, 200)}-local-${databases.get(name).incarnation}`;
-    await databases.rename(name, newName);
+    await databases.setAside(name, newName);
+    for (const [reference, known] of this.#names) if (known === name) this.#names.delete(reference);
     onMovedAside(name, newName);
   }
 
   #readNames(): void {
     const { databases } = this.#context;
     for (const name of databases.names()) {
-      const replication = databases.replication(name);
-      if (replication.strategy === 'single-leader') this.#names.set(replication.reference, name);
+      const { reference } = databases.replication(name);
+      if (reference !== undefined) this.#names.set(reference, name);
     }
   }
 
@@ -123,18 +162,18 @@ export class Catalog implements StateMachine {
   }
 
   async #create(
-    index: number,
-    { name, incarnation, ack }: Extract<Command, { kind: 'create' }>,
+    reference: number,
+    { name, incarnation: identity, replication: choice }: Extract<Command, { kind: 'create' }>,
   ): Promise<void> {
     const { databases } = this.#context;
-    await this.makeRoom(name);
+    const told = { name, reference, identity, choice };
     // Either a repetition after a crash, or two creations of one name on their way at once: the first one counts.
-    if (databases.has(name)) return;
-    await databases.create(name, {
-      incarnation,
-      replication: { strategy: 'single-leader', reference: index, ack },
-    });
-    this.#names.set(index, name);
+    if (databases.has(name) && databases.replication(name).reference !== undefined) return;
+    if (this.replicaOf(told) === undefined) {
+      await this.makeRoom(name);
+      await databases.create(name, this.createOptions(told));
+    } else await databases.configure(name, replicationOf(choice, told));
+    this.#names.set(reference, name);
   }
 
   async #applyAlone(
@@ -148,11 +187,7 @@ export class Catalog implements StateMachine {
         this.#names.delete(command.database);
         return databases.delete(name);
       case 'configure':
-        return databases.configure(name, {
-          strategy: 'single-leader',
-          reference: command.database,
-          ack: command.ack,
-        });
+        return databases.configure(name, configured(databases.replication(name), command.replication));
       case 'chunk':
         return databases.get(name).blobs.installChunk(command.chunkSet, command.index, command.bytes);
       case 'blob':
@@ -174,6 +209,11 @@ export class Catalog implements StateMachine {
 /** Written with what it says. */
 export function appliedOperation({ index, term }: LogPosition): Operation {
   return { kind: 'put', key: appliedKey, value: Buffer.from(JSON.stringify({ index, term })) };
+}
+
+function configured(present: Replication, choice: ReplicationChoice): Replication {
+  assert(present.strategy === choice.strategy, 'a database keeps its strategy');
+  return { ...present, ...choice } as Replication;
 }
 
 function isTurnCommand(command: Command): command is TurnCommand {

@@ -7,7 +7,7 @@
 
 import type { Databases, RouteWrites } from '../database/databases.ts';
 import { checkName } from '../database/databases.ts';
-import type { AckSettings } from '../database/model.ts';
+import type { AckSettings, ReplicationChoice } from '../database/model.ts';
 import { failure } from '../errors.ts';
 import type { ClusterServices, ClusterStatus, GroupPosition, LeaderPlace } from '../http/services.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
@@ -15,6 +15,7 @@ import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
 import type { Group, GroupStatus } from './group.ts';
 import { LoggedWrites } from './logged-writes.ts';
+import { identityOf } from './replication-choice.ts';
 
 const APPLY_MS_MAX = 10_000;
 
@@ -56,7 +57,7 @@ export class Cluster implements ClusterServices {
   readonly routeWrites: RouteWrites = (database, replication, local) => {
     if (replication.strategy !== 'single-leader') return local;
     const { reference } = replication;
-    const ack = () => this.ackSettings(database.name);
+    const ack = () => this.#ackSettings(database.name);
     return new LoggedWrites({ database, reference, ack, log: this.log, local });
   };
 
@@ -73,6 +74,10 @@ export class Cluster implements ClusterServices {
 
   isSingleLeader(database: string): boolean {
     return this.#databases.replication(database).strategy === 'single-leader';
+  }
+
+  isInCatalog(database: string): boolean {
+    return this.#databases.replication(database).reference !== undefined;
   }
 
   leader(waitMs: number): Promise<LeaderPlace> {
@@ -116,28 +121,23 @@ export class Cluster implements ClusterServices {
     }
   }
 
-  async createDatabase(name: string, ack: AckSettings): Promise<void> {
+  async createDatabase(name: string, replication: ReplicationChoice): Promise<void> {
     checkName(name);
     this.log.requireLeading();
-    if (this.#databases.has(name)) throw failure('file_exists');
-    const incarnation = this.#context.random.hex(8);
-    await this.#change({ kind: 'create', name, incarnation, ack });
+    const isAdopted = replication.strategy === 'multi-leader' && !this.isInCatalog(name);
+    if (this.#databases.has(name) && !isAdopted) throw failure('file_exists');
+    const identity = this.#context.random.hex(8);
+    await this.#change({ kind: 'create', name, incarnation: identity, replication });
     // Two creations of one name at the same time: the log decided.
-    if (this.#databases.get(name).incarnation !== incarnation) throw failure('file_exists');
+    if (identityOf(this.#databases, name) !== identity) throw failure('file_exists');
   }
 
   async deleteDatabase(name: string): Promise<void> {
     await this.#change({ kind: 'drop', database: this.#referenceOf(name) });
   }
 
-  ackSettings(database: string): AckSettings {
-    const replication = this.#databases.replication(database);
-    if (replication.strategy !== 'single-leader') throw failure('not_found', 'The database has no leader.');
-    return replication.ack;
-  }
-
-  async setAckSettings(database: string, ack: AckSettings): Promise<void> {
-    await this.#change({ kind: 'configure', database: this.#referenceOf(database), ack });
+  async setReplication(name: string, replication: ReplicationChoice): Promise<void> {
+    await this.#change({ kind: 'configure', database: this.#referenceOf(name), replication });
   }
 
   async promote({ dryRun, force }: { readonly dryRun: boolean; readonly force: boolean }): Promise<object> {
@@ -173,10 +173,16 @@ export class Cluster implements ClusterServices {
     await this.#group.appliedThrough(this.#group.status().commit, APPLY_MS_MAX);
   }
 
+  #ackSettings(database: string): AckSettings {
+    const replication = this.#databases.replication(database);
+    if (replication.strategy !== 'single-leader') throw failure('not_found', 'The database has no leader.');
+    return replication.ack;
+  }
+
   #referenceOf(name: string): number {
-    const replication = this.#databases.replication(name);
-    if (replication.strategy !== 'single-leader') throw failure('not_found', 'Database does not exist.');
-    return replication.reference;
+    const { reference } = this.#databases.replication(name);
+    if (reference === undefined) throw failure('not_found', 'Database does not exist.');
+    return reference;
   }
 
   #leaderNow(): LeaderPlace {

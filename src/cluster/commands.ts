@@ -7,7 +7,7 @@
  * Bytes: u8 format · u32 header length · header (JSON, tells the lengths of what follows) · bodies, one after the other.
  */
 
-import type { AckSettings } from '../database/model.ts';
+import type { AckSettings, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
@@ -35,11 +35,17 @@ export type Command =
   | {
       readonly kind: 'create';
       readonly name: string;
+      /** See catalog.ts for what each node makes of it. */
       readonly incarnation: string;
-      readonly ack: AckSettings;
+      readonly replication: ReplicationChoice;
     }
   | { readonly kind: 'drop'; readonly database: DatabaseRef }
-  | { readonly kind: 'configure'; readonly database: DatabaseRef; readonly ack: AckSettings }
+  /** The strategy stays. */
+  | {
+      readonly kind: 'configure';
+      readonly database: DatabaseRef;
+      readonly replication: ReplicationChoice;
+    }
   | {
       readonly kind: 'settings';
       readonly database: DatabaseRef;
@@ -112,8 +118,14 @@ export function decodeCommand(bytes: Uint8Array): Command {
 
 type Bodiless<Part extends { readonly body?: unknown }> = Omit<Part, 'body'> & { readonly length: number };
 
+/** As logs of before there were other strategies have it. */
+interface SingleLeaderOnly {
+  readonly ack?: AckSettings;
+}
+
 type Header =
-  | Exclude<Command, { kind: 'write' | 'local' | 'chunk' }>
+  | Exclude<Command, { kind: 'write' | 'local' | 'chunk' | 'create' | 'configure' }>
+  | (Extract<Command, { kind: 'create' | 'configure' }> & SingleLeaderOnly)
   | (Omit<Extract<Command, { kind: 'write' }>, 'revisions'> & {
       readonly revisions: readonly Bodiless<LoggedRevision>[];
     })
@@ -160,6 +172,11 @@ function commandOf(header: Header, body: (length: number) => Uint8Array): Comman
     case 'chunk': {
       const { length, ...rest } = header;
       return { ...rest, bytes: body(length) };
+    }
+    case 'create':
+    case 'configure': {
+      const { ack, ...rest } = header;
+      return ack === undefined ? rest : { ...rest, replication: { strategy: 'single-leader', ack } };
     }
     default:
       return header;

@@ -25,7 +25,7 @@ afterEach(closeClusterNodes);
 async function started() {
   const nodes = await Promise.all(names.map((name) => startClusterNode(name, names)));
   const leader = await leaderAmong(nodes);
-  await leader.cluster.createDatabase('ledger', ack);
+  await leader.cluster.createDatabase('ledger', { strategy: 'single-leader', ack });
   await writeMany(leader, 'first', 5);
   await untilEqual(nodes);
   return { nodes, leader, follower: nodes.find((node) => node !== leader)! };

@@ -11,7 +11,7 @@ const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout
 async function opened(settings = ack) {
   const log = new TestLog();
   const leader = await log.openLeader();
-  await leader.cluster.createDatabase('ledger', settings);
+  await leader.cluster.createDatabase('ledger', { strategy: 'single-leader', ack: settings });
   return { log, leader, ledger: leader.databases.get('ledger') };
 }
 
@@ -175,8 +175,13 @@ describe('Writes through a log', () => {
 describe('Databases of a group', () => {
   it('are created, configured and dropped by the log', async () => {
     const { leader, log } = await opened();
-    await expect(leader.cluster.createDatabase('ledger', ack)).rejects.toMatchObject({ status: 412 });
-    await leader.cluster.setAckSettings('ledger', { ...ack, policy: 'async' });
+    await expect(
+      leader.cluster.createDatabase('ledger', { strategy: 'single-leader', ack }),
+    ).rejects.toMatchObject({ status: 412 });
+    await leader.cluster.setReplication('ledger', {
+      strategy: 'single-leader',
+      ack: { ...ack, policy: 'async' },
+    });
     await leader.databases.get('ledger').setRevisionsLimit(7);
     const follower = await openReplica();
     await applyInBatches(follower, log.entries, [1]);

@@ -53,8 +53,7 @@ export interface OpenCluster {
 export async function openCluster(cluster: Cluster, options: OpenClusterOptions): Promise<OpenCluster> {
   const { databases, log, store } = options;
   const catalog = new Catalog({
-    store,
-    databases,
+    ...{ store, databases, diskUuid: options.diskUuid },
     onMovedAside: (name, newName) =>
       log.warn({ name, newName }, 'a database of this node alone gave its name to one of the cluster'),
   });

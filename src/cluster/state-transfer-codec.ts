@@ -12,7 +12,7 @@
  * A key is told without what says whose it is (see `suffixOf`): databases have other numbers elsewhere.
  */
 
-import type { AckSettings } from '../database/model.ts';
+import type { ReplicationChoice } from '../database/model.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import type { StatePoint } from '../single-leader/entry.ts';
 import type { DatabaseRef } from './commands.ts';
@@ -35,13 +35,14 @@ export type StateRequest =
 export interface OfferedDatabase {
   readonly reference: DatabaseRef;
   readonly name: string;
-  readonly incarnation: string;
-  readonly ack: AckSettings;
+  readonly identity: string;
+  readonly choice: ReplicationChoice;
   /**
    * `changes`: documents that changed, all their records; every local document, bucket and purge; of chunks of
-   * attachments the keys only. `whole`: every record there is.
+   * attachments the keys only. `whole`: every record there is. `settings`: nothing but these, because the content of a
+   * database that is not single-leader travels another way.
    */
-  readonly scope: 'changes' | 'whole';
+  readonly scope: 'changes' | 'whole' | 'settings';
 }
 
 export interface OpenedState {

@@ -3,6 +3,7 @@
  *
  *     whole database     its records go to the disk at once, under a number that no database has yet
  *     changes            kept in memory, and laid over the database's own records in the batch that installs the state
+ *     settings           kept in memory too: of a database whose content does not travel by the log
  *     attachments        chunks that are not here yet go to the disk at once: nothing names them before that batch
  *
  * So the state in use stays whole until one batch exchanges it. A crash before leaves a number that the next start sweeps,
@@ -13,6 +14,7 @@ import type { Databases } from '../database/databases.ts';
 import { decodeHead } from '../database/records.ts';
 import { chunkIndexOf, chunkSetOf, DatabaseKeys, keyKinds, kindOf, textOf } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
+import type { Catalog } from './catalog.ts';
 import type { DatabaseRef } from './commands.ts';
 import type { OfferedDatabase, StateRecord } from './state-transfer-codec.ts';
 
@@ -25,8 +27,7 @@ const replacedKinds = [keyKinds.bucket, keyKinds.local, keyKinds.purge] as const
 export interface DraftContext {
   readonly store: Store;
   readonly databases: Databases;
-  /** What this node calls a database. */
-  readonly nameOf: (reference: DatabaseRef) => string | undefined;
+  readonly catalog: Pick<Catalog, 'names' | 'replicaOf'>;
 }
 
 /** Records of these chunks, by their suffixes; those that are gone are left out. */
@@ -38,8 +39,10 @@ export type FetchContents = (
 interface DraftDatabase {
   readonly offered: OfferedDatabase;
   readonly number: number;
+  /** The database here whose content stays. */
+  readonly kept: string | undefined;
   readonly keys: DatabaseKeys;
-  /** Changes only. */
+  /** Of a database that comes whole they are on the disk already. */
   readonly records: StateRecord[];
   /** Chunks that are not here, by their suffixes. */
   readonly missing: Uint8Array[];
@@ -54,22 +57,27 @@ export class StateDraft {
   }
 
   /** Where each database's records are, or will be. */
-  get placed(): readonly Pick<DraftDatabase, 'offered' | 'number'>[] {
+  get placed(): readonly Pick<DraftDatabase, 'offered' | 'number' | 'kept'>[] {
     return [...this.#databases.values()];
   }
 
   async begin(offers: readonly OfferedDatabase[]): Promise<void> {
-    const { databases, nameOf } = this.#context;
+    const { databases } = this.#context;
     for (const offered of offers) {
-      const { reference, scope } = offered;
-      const name = nameOf(reference);
-      if (scope === 'changes' && name === undefined)
-        throw new Error('changes of a database that is not here');
-      const number =
-        scope === 'whole' || name === undefined ? await databases.reserve() : databases.numberOf(name);
+      const kept = this.#keptFor(offered);
+      const number = kept === undefined ? await databases.reserve() : databases.numberOf(kept);
       const keys = new DatabaseKeys(number);
-      this.#databases.set(reference, { offered, number, keys, records: [], missing: [] });
+      this.#databases.set(offered.reference, { offered, number, kept, keys, records: [], missing: [] });
     }
+  }
+
+  #keptFor(offered: OfferedDatabase): string | undefined {
+    const { catalog } = this.#context;
+    if (offered.scope === 'whole') return undefined;
+    if (offered.scope === 'settings') return catalog.replicaOf(offered);
+    const name = catalog.names().get(offered.reference);
+    if (name === undefined) throw new Error('changes of a database that is not here');
+    return name;
   }
 
   async take(records: readonly StateRecord[]): Promise<void> {
@@ -104,7 +112,7 @@ export class StateDraft {
     for (const database of this.#databases.values()) {
       if (database.offered.scope === 'whole') continue;
       const puts: Operation[] = [];
-      operations.push(...(await this.#replaced(database)));
+      if (database.offered.scope === 'changes') operations.push(...(await this.#replaced(database)));
       for (const { suffix, value } of database.records) {
         const key = database.keys.ofSuffix(suffix);
         if (kindOf(key) === keyKinds.head) operations.push(...this.#forgotten(database, key));
@@ -117,8 +125,8 @@ export class StateDraft {
 
   /** It will not be installed: what is on the disk of it goes. */
   abandon(): void {
-    for (const { offered, number } of this.#databases.values()) {
-      if (offered.scope === 'whole') this.#context.databases.sweepLater(number);
+    for (const { kept, number } of this.#databases.values()) {
+      if (kept === undefined) this.#context.databases.sweepLater(number);
     }
   }
 
@@ -127,8 +135,8 @@ export class StateDraft {
     keys: DatabaseKeys,
     records: readonly StateRecord[],
   ): Promise<void> {
-    const { databases, nameOf } = this.#context;
-    const name = nameOf(reference);
+    const { catalog, databases } = this.#context;
+    const name = catalog.names().get(reference);
     if (name === undefined) throw new Error('the database was dropped meanwhile');
     const { blobs } = databases.get(name);
     for (const { suffix, value } of records) {

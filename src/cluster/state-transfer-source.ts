@@ -1,5 +1,5 @@
 /**
- * Gives the state of this node's single-leader databases to a peer that is too far behind for the log.
+ * Gives the state of the group's databases, as it is on this node, to a peer that is too far behind for the log.
  *
  *     gather what changed, while writes go on      ─┐
  *     nothing is applied for a moment:              │  open
@@ -12,7 +12,6 @@
  */
 
 import type { Databases } from '../database/databases.ts';
-import type { Replication } from '../database/model.ts';
 import type { Log } from '../runtime/log.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -20,6 +19,7 @@ import { DatabaseKeys, databaseRange, keyKinds, suffixOf } from '../store/keys.t
 import type { KeyRange, Store, Entry as StoredPair } from '../store/store.ts';
 import type { Catalog } from './catalog.ts';
 import type { Group } from './group.ts';
+import { choiceOf, identityOf } from './replication-choice.ts';
 import { ChangesSince, type DatabaseOnDisk } from './state-transfer-changes.ts';
 import {
   type DatabasePosition,
@@ -166,9 +166,10 @@ export class StateSource {
 
   #offer(reference: number, name: string, changes: ReadonlyMap<number, unknown>): OfferedDatabase {
     const { databases } = this.#context;
-    const { ack } = databases.replication(name) as Extract<Replication, { strategy: 'single-leader' }>;
-    const { incarnation } = databases.get(name);
-    return { reference, name, incarnation, ack, scope: changes.has(reference) ? 'changes' : 'whole' };
+    const choice = choiceOf(databases.replication(name));
+    const contentScope = changes.has(reference) ? 'changes' : 'whole';
+    const scope = choice.strategy === 'single-leader' ? contentScope : 'settings';
+    return { reference, name, identity: identityOf(databases, name), choice, scope };
   }
 
   /** All scans begin here, in one turn of the event loop. */
@@ -194,6 +195,7 @@ export class StateSource {
     });
     if (scope === 'whole') return [begin(databaseRange(number), false)];
     const keys = new DatabaseKeys(number);
+    if (scope === 'settings') return [begin(keys.range(keyKinds.settings), false)];
     return [
       begin(keys.range(keyKinds.chunk), true),
       ...alwaysSent.map((kind) => begin(keys.range(kind), false)),

@@ -103,7 +103,7 @@ export class StateTarget {
     const have = need.scope === 'whole' ? [] : this.#positions();
     const open: StateRequest = { op: 'open', atLeast: need.atLeast, have };
     const opened = decodeOpened(await this.#ask(need.from, open, openMsMax));
-    const draft = new StateDraft({ store, databases, nameOf: (reference) => catalog.names().get(reference) });
+    const draft = new StateDraft({ store, databases, catalog });
     try {
       await draft.begin(opened.databases);
       await this.#receive(need.from, opened, draft);
@@ -118,7 +118,10 @@ export class StateTarget {
 
   #positions(): DatabasePosition[] {
     const { catalog, databases, store } = this.#context;
-    return [...catalog.names()].map(([reference, name]) => {
+    const names = [...catalog.names()].filter(
+      ([, name]) => databases.replication(name).strategy === 'single-leader',
+    );
+    return names.map(([reference, name]) => {
       const keys = new DatabaseKeys(databases.numberOf(name));
       const { lastSequence, purgeSequence } = countersOf(store, keys);
       return { reference, sequence: lastSequence, purgeSequence };
@@ -154,10 +157,10 @@ export class StateTarget {
       if (scope === 'whole' && group().status().commit > basis) throw new Error('not all is applied yet');
       if (scope === 'changes' && point.index <= basis)
         throw new Error('the state is older than what is here');
-      for (const { name } of opened.databases) await catalog.makeRoom(name);
-      const placed = draft.placed.map(placedDatabase);
+      await this.#makeRoom(scope, draft);
+      const placed = draft.placed.map((database) => this.#placed(database));
       const names = new Set(placed.map(({ name }) => name));
-      const dropped = [...catalog.names().values()].filter((name) => !names.has(name));
+      const dropped = [...catalog.names().values()].filter((name) => databases.has(name) && !names.has(name));
       let visible: (() => void) | undefined;
       const isDurable = await databases.exchange({ placed, dropped }, async (operations) => {
         const batch = [...operations, ...(await draft.operations()), appliedOperation(point)];
@@ -168,6 +171,28 @@ export class StateTarget {
       catalog.stateInstalled(point.index);
       visible?.();
     });
+  }
+
+  /**
+   * What the group dropped since goes. Where the group went on without this node, it may never have known what is here, and
+   * content that the log does not carry would be lost with it: that stays, as this node's alone.
+   */
+  async #makeRoom(scope: StateNeed['scope'], draft: StateDraft): Promise<void> {
+    const { catalog, databases } = this.#context;
+    const kept = new Set(draft.placed.map((database) => database.kept));
+    for (const { offered } of draft.placed) if (!kept.has(offered.name)) await catalog.makeRoom(offered.name);
+    if (scope === 'changes') return;
+    for (const name of catalog.names().values()) {
+      const isElsewhere = databases.replication(name).strategy === 'single-leader';
+      if (!isElsewhere && !kept.has(name)) await catalog.setAside(name);
+    }
+  }
+
+  #placed({ offered, number, kept }: StateDraft['placed'][number]): PlacedDatabase {
+    const { catalog, databases } = this.#context;
+    const { incarnation, replication } = catalog.createOptions(offered);
+    const own = kept === undefined ? incarnation : databases.get(kept).incarnation;
+    return { name: offered.name, number, incarnation: own, replication };
   }
 
   /** Ends early when this is closed. */
@@ -192,9 +217,4 @@ export class StateTarget {
       if (this.#isClosed) this.#wake();
     });
   }
-}
-
-function placedDatabase({ offered, number }: StateDraft['placed'][number]): PlacedDatabase {
-  const { ack, incarnation, name, reference } = offered;
-  return { name, number, incarnation, replication: { strategy: 'single-leader', reference, ack } };
 }

@@ -13,7 +13,7 @@ const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout
 async function opened(...names: readonly string[]) {
   const log = new TestLog();
   const leader = await log.openLeader();
-  for (const name of names) await leader.cluster.createDatabase(name, ack);
+  for (const name of names) await leader.cluster.createDatabase(name, { strategy: 'single-leader', ack });
   return { log, leader, ledger: leader.databases.get(names[0]!) };
 }
 
@@ -94,7 +94,10 @@ describe('A replica that the log no longer reaches', () => {
     await fill(ledger, 'a');
     await fill(leader.databases.get('orders'), 'b');
     await purge(ledger, 'a-3');
-    await leader.cluster.setAckSettings('orders', { ...ack, policy: 'async' });
+    await leader.cluster.setReplication('orders', {
+      strategy: 'single-leader',
+      ack: { ...ack, policy: 'async' },
+    });
     await ledger.setRevisionsLimit(9);
     await log.settled();
     const follower = await openReplica();
@@ -117,7 +120,7 @@ describe('A replica that the log no longer reaches', () => {
     const follower = await followerOf(log);
     await change(ledger);
     await leader.cluster.deleteDatabase('dropped');
-    await leader.cluster.createDatabase('new', ack);
+    await leader.cluster.createDatabase('new', { strategy: 'single-leader', ack });
     await fill(leader.databases.get('new'), 'n');
     await log.settled();
     const { opened: states, answerBytes, requests } = await transfer({ from: leader, to: follower });
@@ -136,7 +139,10 @@ describe('A replica that the log no longer reaches', () => {
     const { log, leader, ledger } = await opened('ledger');
     await fill(ledger, 'a');
     const follower = await followerOf(log);
-    await leader.cluster.setAckSettings('ledger', { ...ack, policy: 'sync' });
+    await leader.cluster.setReplication('ledger', {
+      strategy: 'single-leader',
+      ack: { ...ack, policy: 'sync' },
+    });
     await log.settled();
     const { answerBytes } = await transfer({ from: leader, to: follower });
     expect(answerBytes.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(3_000);
@@ -237,7 +243,7 @@ describe('A state on its way', () => {
     const follower = await followerOf(log);
     await change(ledger);
     await purge(leader.databases.get('orders'), 'none');
-    await leader.cluster.createDatabase('new', ack);
+    await leader.cluster.createDatabase('new', { strategy: 'single-leader', ack });
     await fill(leader.databases.get('new'), 'n');
     await log.settled();
     const { requests } = await transfer({ from: leader, to: await copyOf(follower) });

@@ -1,5 +1,6 @@
 /** A log without elections for the tests of this folder: what is proposed is committed, and applied where and when a test says. */
 
+import { randomUUID } from 'node:crypto';
 import type { Databases } from '../database/databases.ts';
 import { openTestDatabases } from '../database/test-database.ts';
 import { failure } from '../errors.ts';
@@ -143,7 +144,11 @@ export async function openReplica(
 ): Promise<TestReplica> {
   const databases = await openTestDatabases(store, undefined, routeWrites);
   const onMovedAside = () => undefined;
-  return { store, databases, catalog: new Catalog({ store, databases, onMovedAside }) };
+  return {
+    store,
+    databases,
+    catalog: new Catalog({ store, databases, diskUuid: randomUUID(), onMovedAside }),
+  };
 }
 
 /** Applies entries in batches of these sizes, the last one repeated as often as needed. */

@@ -136,19 +136,23 @@ export class Databases {
     });
   }
 
-  /** Gives a database another name; its feeds end, as if it had been deleted. @throws TercetError not_found */
-  rename(name: string, newName: string): Promise<void> {
+  /**
+   * Gives a database another name, under which it is this node's alone; its feeds end, as if it had been deleted.
+   * @throws TercetError not_found
+   */
+  setAside(name: string, newName: string): Promise<void> {
     return this.#oneByOne(async () => {
       const database = this.get(name);
       checkName(newName);
-      const record = Buffer.from(this.#context.store.get(catalogKey(name))!);
+      const { incarnation } = database;
+      const record: CatalogRecord = { number: this.#numbers.get(name)!, incarnation };
       await this.#context.store.commit([
         { kind: 'delete', key: catalogKey(name) },
-        { kind: 'put', key: catalogKey(newName), value: record },
+        putOf(catalogKey(newName), Buffer.from(JSON.stringify(record))),
       ]);
       this.#forget(name);
       await database.retire();
-      await this.load(newName, JSON.parse(record.toString()) as CatalogRecord);
+      await this.load(newName, record);
       this.#tell({ name: newName, kind: 'created' });
     });
   }

@@ -187,15 +187,59 @@ export interface AckSettings {
   readonly timeoutMs: number;
 }
 
+/** How a leaderless database reads, writes and repairs when a request does not say otherwise. */
+export interface LeaderlessSettings {
+  /** Whose ways were the starting point. */
+  readonly preset: 'dynamo' | 'riak' | 'cassandra' | 'voldemort';
+  /** How many nodes hold the database. */
+  readonly n: number;
+  /** How many replicas a read asks, and a write waits for, stand-ins included where `quorum` is sloppy. */
+  readonly r: number;
+  readonly w: number;
+  /** How many of them must be owners, not stand-ins. */
+  readonly pr: number;
+  readonly pw: number;
+  /** Whether a stand-in for an owner that does not answer counts. */
+  readonly quorum: 'strict' | 'sloppy';
+  /** What becomes of siblings: kept, or settled the same way everywhere. */
+  readonly resolver: 'siblings' | 'last-write-wins' | 'merge';
+  /** Whether a write is kept for an owner that did not answer. */
+  readonly hints: boolean;
+  readonly readRepair: 'off' | 'async' | 'blocking';
+  readonly antiEntropy: boolean;
+  readonly readTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  /** A hint that is older is dropped. */
+  readonly hintWindowMs: number;
+  /** Who was away for longer does not keep tombstones from being forgotten. */
+  readonly tombstoneHorizonMs: number;
+}
+
+/** How a database is to be replicated, as one asks for it and a log carries it. */
+export type ReplicationChoice =
+  | { readonly strategy: 'multi-leader' }
+  | { readonly strategy: 'single-leader'; readonly ack: AckSettings }
+  | { readonly strategy: 'leaderless'; readonly settings: LeaderlessSettings };
+
+/** What a database that the group created has beside that. */
+export interface GroupReference {
+  /** Index of the log entry that created it: names it in the group's log. */
+  readonly reference: number;
+}
+
+/** The nodes of such a database count its changes each on its own, so an incarnation is one replica's. */
+export interface SharedIdentity {
+  /** Names the database on all nodes, also where a forced membership gave a reference a second time. */
+  readonly identity: string;
+}
+
 /** How a database is replicated; chosen at its creation. */
 export type Replication =
-  | { readonly strategy: 'multi-leader' }
-  | {
-      readonly strategy: 'single-leader';
-      /** Index of the log entry that created it: names it in the group's log. */
-      readonly reference: number;
-      readonly ack: AckSettings;
-    };
+  /** Known to this node alone; whoever makes one of the same name elsewhere makes a replica of it. */
+  | { readonly strategy: 'multi-leader'; readonly reference?: undefined }
+  | ({ readonly strategy: 'multi-leader' } & GroupReference & SharedIdentity)
+  | (Extract<ReplicationChoice, { strategy: 'single-leader' }> & GroupReference)
+  | (Extract<ReplicationChoice, { strategy: 'leaderless' }> & GroupReference & SharedIdentity);
 
 export type PurgeOutcome = ReadonlyMap<string, readonly Revision[]>;
 

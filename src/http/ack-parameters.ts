@@ -5,9 +5,8 @@
 
 import type { AckSettings } from '../database/model.ts';
 import type { AckWish } from '../database/writes.ts';
-import { failure, type TercetError } from '../errors.ts';
+import { oneOf, type Parameters, queryParameters, wholeNumber } from './parameters.ts';
 import type { Query } from './query.ts';
-import type { JsonObject } from './services.ts';
 
 /** A majority, and an error of unknown outcome rather than an acknowledgement that promises less. */
 const ackDefault: AckSettings = {
@@ -21,33 +20,28 @@ const timeoutActions: readonly AckSettings['onTimeout'][] = ['block', 'degrade',
 const followersMax = 100;
 const timeoutMsMax = 600_000;
 
-/** `query_parse_error` for a URL, `bad_request` for a body. */
-type Complaint = (reason: string) => TercetError;
+/** Members of the JSON form, and parameters of the query. */
+export const ackNames: readonly string[] = ['ack', 'followers', 'on_timeout', 'ack_timeout_ms'];
 
 /** What a request wants of its own write; undefined where it says nothing. @throws TercetError `query_parse_error` */
 export function ackWish(query: Query): AckWish | undefined {
   if (!query.has('ack') && !query.has('on_timeout') && !query.has('ack_timeout_ms')) return undefined;
-  const complain: Complaint = (reason) => failure('query_parse_error', reason);
+  const parameters = queryParameters(query);
   return {
-    policy: oneOf('ack', query.get('ack'), policies, complain),
-    onTimeout: oneOf('on_timeout', query.get('on_timeout'), timeoutActions, complain),
-    timeoutMs: wholeNumber('ack_timeout_ms', query.get('ack_timeout_ms'), timeoutMsMax, complain),
+    policy: oneOf(parameters, 'ack', policies),
+    onTimeout: oneOf(parameters, 'on_timeout', timeoutActions),
+    timeoutMs: wholeNumber(parameters, 'ack_timeout_ms', { max: timeoutMsMax }),
   };
 }
 
-/** @throws TercetError `query_parse_error` */
-export function ackSettingsOfQuery(query: Query, base: AckSettings = ackDefault): AckSettings {
-  return ackSettings(
-    (name) => query.get(name),
-    base,
-    (reason) => failure('query_parse_error', reason),
-  );
-}
-
-/** @throws TercetError `bad_request` */
-export function ackSettingsOfObject(object: JsonObject, base: AckSettings = ackDefault): AckSettings {
-  const read = (name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined);
-  return ackSettings(read, base, (reason) => failure('bad_request', reason));
+/** @throws TercetError as the parameters complain */
+export function ackSettings(parameters: Parameters, base: AckSettings = ackDefault): AckSettings {
+  return {
+    policy: oneOf(parameters, 'ack', policies) ?? base.policy,
+    followers: followersOf(parameters) ?? base.followers,
+    onTimeout: oneOf(parameters, 'on_timeout', timeoutActions) ?? base.onTimeout,
+    timeoutMs: wholeNumber(parameters, 'ack_timeout_ms', { max: timeoutMsMax }) ?? base.timeoutMs,
+  };
 }
 
 /** As `GET /{db}` and `GET /{db}/_replication` show it. */
@@ -60,38 +54,7 @@ export function shownAckSettings(ack: AckSettings): object {
   };
 }
 
-function ackSettings(read: (name: string) => unknown, base: AckSettings, complain: Complaint): AckSettings {
-  return {
-    policy: oneOf('ack', read('ack'), policies, complain) ?? base.policy,
-    followers: followersOf(read('followers'), complain) ?? base.followers,
-    onTimeout: oneOf('on_timeout', read('on_timeout'), timeoutActions, complain) ?? base.onTimeout,
-    timeoutMs:
-      wholeNumber('ack_timeout_ms', read('ack_timeout_ms'), timeoutMsMax, complain) ?? base.timeoutMs,
-  };
-}
-
-function followersOf(value: unknown, complain: Complaint): number | 'majority' | undefined {
-  return value === 'majority' ? value : wholeNumber('followers', value, followersMax, complain);
-}
-
-function oneOf<Word extends string>(
-  name: string,
-  value: unknown,
-  words: readonly Word[],
-  complain: Complaint,
-): Word | undefined {
-  if (value === undefined) return undefined;
-  const known = words.find((word) => word === value);
-  if (known === undefined) throw complain(`\`${name}\` must be one of ${words.join(', ')}.`);
-  return known;
-}
-
-/** From 1 to `max`; in a query it is text. */
-function wholeNumber(name: string, value: unknown, max: number, complain: Complaint): number | undefined {
-  if (value === undefined) return undefined;
-  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < 1 || number > max) {
-    throw complain(`\`${name}\` must be a whole number from 1 to ${max}.`);
-  }
-  return number;
+function followersOf(parameters: Parameters): number | 'majority' | undefined {
+  if (parameters.read('followers') === 'majority') return 'majority';
+  return wholeNumber(parameters, 'followers', { max: followersMax });
 }

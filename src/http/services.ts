@@ -1,7 +1,7 @@
 /** What HTTP handlers may ask of the node; the composition root (node.ts) provides the real parts. */
 
 import type { Databases } from '../database/databases.ts';
-import type { AckSettings, SecurityObject } from '../database/model.ts';
+import type { ReplicationChoice, SecurityObject } from '../database/model.ts';
 import type { StoreHealth } from '../store/store.ts';
 import type { AcceptPeer } from './upgrades.ts';
 
@@ -148,6 +148,8 @@ export interface ClusterServices {
   /** Whether a follower takes writes to the leader, or answers with the leader's address. */
   readonly followerWrites: 'forward' | 'refuse';
   isSingleLeader(database: string): boolean;
+  /** Whether the group created it, whatever its strategy: then it is on every node, and only the group drops it. */
+  isInCatalog(database: string): boolean;
   /** Waits up to `waitMs` for a leader. Never rejects. */
   leader(waitMs: number): Promise<LeaderPlace>;
   /** Calls back when the leader or its readiness changes; the returned function stops that. */
@@ -167,12 +169,11 @@ export interface ClusterServices {
    */
   waitForPosition(position: GroupPosition, timeoutMs: number): Promise<void>;
   /** On the leader only. Resolves once applied here. @throws TercetError `file_exists`, `illegal_database_name` */
-  createDatabase(name: string, ack: AckSettings): Promise<void>;
+  createDatabase(name: string, replication: ReplicationChoice): Promise<void>;
   /** On the leader only. @throws TercetError `not_found` */
   deleteDatabase(name: string): Promise<void>;
-  ackSettings(database: string): AckSettings;
-  /** On the leader only. */
-  setAckSettings(database: string, ack: AckSettings): Promise<void>;
+  /** On the leader only. With the strategy that the database has. @throws TercetError `not_found` */
+  setReplication(name: string, replication: ReplicationChoice): Promise<void>;
   /**
    * Makes this node the leader: HTTP sends the request to the node that is named. Gives what an operator wants to know:
    * what was done, or with `dryRun` would be, what may be lost and who is fenced.

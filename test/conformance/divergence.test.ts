@@ -130,13 +130,17 @@ const notThereYet: Checks = {
   },
   strategies: async () => {
     const found = await statuses([
-      ['PUT', '/strategic?strategy=leaderless'],
       ['PUT', '/strategic?strategy=no-such-strategy'],
       ['GET', '/strategic'],
       ['PUT', '/strategic?strategy=single-leader'],
+      ['PUT', '/strategic-cart?strategy=leaderless'],
     ]);
-    expect(found).toEqual([501, 501, 404, 201]);
+    expect(found).toEqual([400, 404, 201, 201]);
     expect((await request('GET', '/strategic')).json.replication.strategy).toBe('single-leader');
+    expect((await request('GET', '/strategic-cart')).json.replication).toMatchObject({
+      n: 1,
+      preset: 'dynamo',
+    });
     const path = await newDatabase();
     expect((await request('GET', path)).json.replication).toEqual({ strategy: 'multi-leader' });
   },

@@ -2,14 +2,15 @@
 
 import { onBehalfOfHeader } from '../../src/access/on-behalf-of.ts';
 import { peerProofHeader, provePeer } from '../../src/access/peer-proof.ts';
+import { replicationOf } from '../../src/cluster/replication-choice.ts';
 import type { Databases, RouteWrites } from '../../src/database/databases.ts';
-import type { AckSettings } from '../../src/database/model.ts';
 import type { AckWish, WriteOptions, WriteReceipt } from '../../src/database/writes.ts';
 import { failure } from '../../src/errors.ts';
 import type { ClusterServices, ClusterStatus, GroupPosition, LeaderPlace } from '../../src/http/services.ts';
 import { startTestApp, type TestApp, type TestAppOptions } from './http-app.ts';
 
 const secret = 'the secret of the test cluster';
+const inLog = { reference: 1, identity: 'abcd' };
 
 /** What a test may change at any time. */
 export interface FakeGroup {
@@ -99,7 +100,6 @@ interface Fake {
 }
 
 function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServices {
-  const acks = new Map<string, AckSettings>();
   const onLeaderChange = (listener: () => void) => {
     listeners.add(listener);
     return () => void listeners.delete(listener);
@@ -122,14 +122,12 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     waitForPosition: async ({ index }) => {
       if (index > group.applied.index) throw failure('service_unavailable', 'Not there yet.');
     },
-    createDatabase: async (database, ack) => {
-      const replication = { strategy: 'single-leader', reference: 1, ack } as const;
-      await databases.create(database, { incarnation: 'abcd', replication });
-      acks.set(database, ack);
+    isInCatalog: (database) => databases.replication(database).reference !== undefined,
+    createDatabase: async (database, choice) => {
+      await databases.create(database, { incarnation: 'abcd', replication: replicationOf(choice, inLog) });
     },
     deleteDatabase: (database) => databases.delete(database),
-    ackSettings: (database) => acks.get(database)!,
-    setAckSettings: async (database, ack) => void acks.set(database, ack),
+    setReplication: (database, choice) => databases.configure(database, replicationOf(choice, inLog)),
     promote: async (options) => {
       group.promotions.push(options);
       return { ok: true, outcome: 'elected' };

@@ -79,9 +79,12 @@ describe('a single-leader database', () => {
     ['?strategy=single-leader&ack=all', undefined, 400],
     ['?strategy=single-leader&followers=0', undefined, 400],
     ['?strategy=single-leader&on_timeout=', undefined, 400],
-    ['?strategy=leaderless', undefined, 501],
-    ['?strategy=', undefined, 501],
-    ['', { replication: { strategy: 'leaderless' } }, 501],
+    ['?strategy=', undefined, 400],
+    ['?strategy=no-such-strategy', undefined, 400],
+    ['', { replication: { strategy: 'single-leader', w: 2 } }, 400],
+    ['', { replication: { strategy: 'multi-leader', ack: 'sync' } }, 400],
+    ['', { replication: { strategy: 'leaderless', preset: 1 } }, 400],
+    ['', { replication: { strategy: 'leaderless', n: '__proto__' } }, 400],
     ['', { replication: { strategy: 'single-leader', ack_timeout_ms: 1.5 } }, 400],
     ['', { replication: 'single-leader' }, 400],
     ['', [], 400],
@@ -105,6 +108,51 @@ describe('a single-leader database', () => {
       expect((await change({ ack: 'sync' })).status).toBe(400);
       expect((await change({ strategy: 'single-leader' })).status).toBe(501);
     }
+  });
+});
+
+describe('a leaderless database', () => {
+  it('has the ways of a preset, and knobs beside them', async () => {
+    follower.group.place = { kind: 'here' };
+    const query = 'strategy=leaderless&preset=cassandra&w=1&hints=false&read_timeout_ms=700';
+    expect((await follower.app.request('PUT', `/cart?${query}`)).status).toBe(201);
+    const { json } = await follower.app.request('GET', '/cart');
+    expect(json.cluster).toEqual({ q: 1, n: 2, w: 1, r: 2 });
+    expect(json.replication).toEqual({
+      ...{ strategy: 'leaderless', preset: 'cassandra', n: 2, r: 2, w: 1, pr: 0, pw: 0, quorum: 'strict' },
+      ...{ resolver: 'last-write-wins', hints: false, read_repair: 'blocking', anti_entropy: true },
+      ...{ read_timeout_ms: 700, write_timeout_ms: 5_000 },
+      ...{ hint_window_ms: 10_800_000, tombstone_horizon_ms: 2_592_000_000 },
+    });
+    const change = (body: object) => follower.app.request('PUT', '/cart/_replication', body);
+    expect((await change({ preset: 'voldemort', n: 1 })).json.reason).toContain('`r` is 2');
+    expect((await change({ preset: 'voldemort', n: 1, r: 1, pw: 1 })).status).toBe(200);
+    expect((await follower.app.request('GET', '/cart/_replication')).json).toMatchObject({
+      ...{ preset: 'voldemort', n: 1, r: 1, w: 1, pw: 1, resolver: 'siblings', anti_entropy: false },
+      ...{ read_timeout_ms: 700 },
+    });
+    expect((await change({ hint: true })).json.reason).toContain('no setting "hint"');
+  });
+
+  it.each([
+    ['preset=mongo', '`preset` must be one of dynamo, riak, cassandra, voldemort.'],
+    ['n=3', '`n` must not exceed the number of nodes, which is 2.'],
+    ['n=0', '`n` must be a whole number'],
+    ['n=1&r=2', '`r` must be a whole number from 1 to 1.'],
+    ['w=two', '`w` must be a whole number from 1 to 2.'],
+    ['r=1&pr=2', '`pr` must not exceed `r`, which is 1.'],
+    ['quorum=loose', '`quorum` must be one of strict, sloppy.'],
+    ['resolver=keep', '`resolver` must be one of siblings, last-write-wins, merge.'],
+    ['hints=1', '`hints` must be true or false.'],
+    ['read_repair=yes', '`read_repair` must be one of off, async, blocking.'],
+    ['anti_entropy=', '`anti_entropy` must be true or false.'],
+    ['write_timeout_ms=0', '`write_timeout_ms` must be a whole number from 1 to'],
+  ])('is not created by nonsense: %s', async (query, reason) => {
+    follower.group.place = { kind: 'here' };
+    const { status, json } = await follower.app.request('PUT', `/nonsense?strategy=leaderless&${query}`);
+    expect([status, json.error]).toEqual([400, 'query_parse_error']);
+    expect(json.reason).toContain(reason);
+    expect(follower.app.databases.has('nonsense')).toBe(false);
   });
 });
 

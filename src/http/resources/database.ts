@@ -1,22 +1,19 @@
 /** `/{db}`: creating, describing and deleting a database, and how it is replicated. */
 
 import type { Database } from '../../database/database.ts';
-import type { AckSettings } from '../../database/model.ts';
+import type { ReplicationChoice } from '../../database/model.ts';
 import { failure, type TercetError } from '../../errors.ts';
-import { ackSettingsOfObject, ackSettingsOfQuery, shownAckSettings } from '../ack-parameters.ts';
-import { hasBody, holdBody, readJsonObject } from '../body.ts';
+import { hasBody, holdBody } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
 import { asObject, member, parseJson } from '../json-guard.ts';
+import { objectParameters, queryParameters } from '../parameters.ts';
+import { mustBeKnown, replicationChoice, shownChoice } from '../replication-parameters.ts';
 import { sendJson } from '../respond.ts';
 import { goToLeader } from '../single-leader.ts';
 
 /** A body that says how to replicate is small. */
 const settingsBytesMax = 65_536;
 const settingsDepthMax = 8;
-
-type Wanted =
-  | { readonly strategy: 'multi-leader' }
-  | { readonly strategy: 'single-leader'; readonly ack: AckSettings };
 
 export async function createDatabase(exchange: Exchange): Promise<void> {
   const { cluster, databases } = exchange.services;
@@ -26,34 +23,33 @@ export async function createDatabase(exchange: Exchange): Promise<void> {
   else {
     if (cluster === undefined) throw notOffered(wanted.strategy);
     if ((await goToLeader(exchange, cluster)) === 'answered') return;
-    await cluster.createDatabase(name, wanted.ack);
+    await cluster.createDatabase(name, wanted);
   }
   sendJson(exchange, 201, { ok: true }, ['Location', `/${encodeURIComponent(name)}`]);
 }
 
 /** By the query, or by a body `{"replication": {"strategy": …}}`. @throws TercetError `not_implemented`, `bad_request` */
-async function wantedReplication(exchange: Exchange): Promise<Wanted> {
+async function wantedReplication(exchange: Exchange): Promise<ReplicationChoice> {
   const { query, services, request } = exchange;
-  const isKnown = services.cluster !== undefined;
   const inQuery = query.get('strategy');
-  if (inQuery !== undefined || !isKnown || !hasBody(request)) {
-    return wantedOf(inQuery, isKnown, () => ackSettingsOfQuery(query));
+  if (inQuery !== undefined || services.cluster === undefined || !hasBody(request)) {
+    return replicationChoice(queryParameters(query), nodesOf(exchange));
   }
   const body = asObject(parseJson(await holdBody(exchange, settingsBytesMax), settingsDepthMax));
   const replication = asObject(member(body, 'replication') ?? {}, '`replication` must be a JSON object.');
-  return wantedOf(member(replication, 'strategy'), isKnown, () => ackSettingsOfObject(replication));
+  const choice = replicationChoice(objectParameters(replication), nodesOf(exchange));
+  mustBeKnown(replication, choice);
+  return choice;
 }
 
-function wantedOf(strategy: unknown, isKnown: boolean, readAck: () => AckSettings): Wanted {
-  if (strategy === undefined || strategy === 'multi-leader') return { strategy: 'multi-leader' };
-  if (strategy === 'single-leader' && isKnown) return { strategy, ack: readAck() };
-  throw notOffered(String(strategy));
+function nodesOf({ services }: Exchange): number {
+  return services.node.peers.length + 1;
 }
 
 function notOffered(strategy: string): TercetError {
   return failure(
     'not_implemented',
-    `The ${strategy} strategy is not offered yet; databases are multi-leader.`,
+    `The ${strategy} strategy is not offered here; databases are multi-leader.`,
   );
 }
 
@@ -67,8 +63,10 @@ export async function deleteDatabase(exchange: Exchange): Promise<void> {
   }
   const name = exchange.segments[0] as string;
   const { cluster, databases } = exchange.services;
-  if (cluster?.isSingleLeader(name) === true) await cluster.deleteDatabase(name);
-  else await databases.delete(name);
+  if (cluster?.isInCatalog(name) === true) {
+    if ((await goToLeader(exchange, cluster)) === 'answered') return;
+    await cluster.deleteDatabase(name);
+  } else await databases.delete(name);
   sendJson(exchange, 200, { ok: true });
 }
 
@@ -90,41 +88,44 @@ export async function databaseInfo(exchange: Exchange, database: Database): Prom
     disk_format_version: 8,
     sizes: { file: info.fileBytes, active: info.activeBytes, external: info.externalBytes },
     props: {},
-    cluster: { q: 1, n: 1, w: 1, r: 1 },
+    cluster: copiesOf(exchange.services.databases.replication(info.name)),
     ...(exchange.services.cluster && { replication: shownReplication(exchange, database) }),
   };
+}
+
+/** In CouchDB's words. */
+function copiesOf(replication: ReplicationChoice): object {
+  if (replication.strategy !== 'leaderless') return { q: 1, n: 1, w: 1, r: 1 };
+  const { n, r, w } = replication.settings;
+  return { q: 1, n, w, r };
 }
 
 export function showReplication(exchange: Exchange, database: Database): void {
   sendJson(exchange, 200, shownReplication(exchange, database));
 }
 
-function shownReplication({ services: { cluster } }: Exchange, { name }: Database): object {
-  if (cluster?.isSingleLeader(name) !== true) return { strategy: 'multi-leader' };
-  return { strategy: 'single-leader', ...shownAckSettings(cluster.ackSettings(name)) };
+function shownReplication({ services: { databases } }: Exchange, { name }: Database): object {
+  return shownChoice(databases.replication(name));
 }
 
 /** Members that are left out stay as they are. */
 export async function setReplication(exchange: Exchange, database: Database): Promise<void> {
-  const { cluster } = exchange.services;
-  const wanted = await readJsonObject(exchange);
-  const isSingleLeader = cluster?.isSingleLeader(database.name) === true;
-  const current = isSingleLeader ? 'single-leader' : 'multi-leader';
-  const strategy = member(wanted, 'strategy') ?? current;
-  if (strategy !== current) {
+  const { cluster, databases } = exchange.services;
+  const { name } = database;
+  const wanted = asObject(parseJson(await holdBody(exchange, settingsBytesMax), settingsDepthMax));
+  const present = databases.replication(name);
+  const strategy = member(wanted, 'strategy') ?? present.strategy;
+  if (strategy !== present.strategy) {
     throw failure(
       'not_implemented',
-      `The database stays ${current}: its strategy is chosen at its creation.`,
+      `The database stays ${present.strategy}: its strategy is chosen at its creation.`,
     );
   }
-  if (cluster === undefined || !isSingleLeader) {
-    const [extra] = Object.keys(wanted).filter((name) => name !== 'strategy');
-    if (extra !== undefined) {
-      throw failure('bad_request', `A multi-leader database has no setting ${JSON.stringify(extra)}.`);
-    }
-  } else {
-    const ack = ackSettingsOfObject(wanted, cluster.ackSettings(database.name));
-    await cluster.setAckSettings(database.name, ack);
+  const choice = replicationChoice(objectParameters(wanted), nodesOf(exchange), present);
+  mustBeKnown(wanted, choice);
+  if (cluster?.isInCatalog(name) === true && choice.strategy !== 'multi-leader') {
+    if ((await goToLeader(exchange, cluster)) === 'answered') return;
+    await cluster.setReplication(name, choice);
   }
   sendJson(exchange, 200, { ok: true });
 }

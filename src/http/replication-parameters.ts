@@ -1,0 +1,66 @@
+/** How a database is to be replicated, as requests say it: `strategy`, and the settings of that strategy. */
+
+import type { ReplicationChoice } from '../database/model.ts';
+import { failure } from '../errors.ts';
+import { ackNames, ackSettings, shownAckSettings } from './ack-parameters.ts';
+import { leaderlessNames, leaderlessSettings, shownLeaderlessSettings } from './leaderless-parameters.ts';
+import { oneOf, type Parameters } from './parameters.ts';
+import type { JsonObject } from './services.ts';
+
+type Strategy = ReplicationChoice['strategy'];
+
+const settingNames: Readonly<Record<Strategy, readonly string[]>> = {
+  'multi-leader': [],
+  'single-leader': ackNames,
+  leaderless: leaderlessNames,
+};
+const strategies = Object.keys(settingNames) as readonly Strategy[];
+
+/**
+ * @param nodes how many nodes the cluster has
+ * @param present what is said nothing of stays as it is here; none for a new database
+ * @throws TercetError as the parameters complain
+ */
+export function replicationChoice(
+  parameters: Parameters,
+  nodes: number,
+  present?: ReplicationChoice,
+): ReplicationChoice {
+  const strategy = oneOf(parameters, 'strategy', strategies) ?? present?.strategy ?? 'multi-leader';
+  switch (strategy) {
+    case 'multi-leader':
+      return { strategy };
+    case 'single-leader':
+      return {
+        strategy,
+        ack: ackSettings(parameters, present?.strategy === strategy ? present.ack : undefined),
+      };
+    case 'leaderless': {
+      const settings = present?.strategy === strategy ? { present: present.settings } : {};
+      return { strategy, settings: leaderlessSettings(parameters, { nodes, ...settings }) };
+    }
+  }
+}
+
+/** A setting that is not there may be a misspelt one. @throws TercetError `bad_request` */
+export function mustBeKnown(object: JsonObject, { strategy }: ReplicationChoice): void {
+  const extra = Object.keys(object).find(
+    (name) => name !== 'strategy' && !settingNames[strategy].includes(name),
+  );
+  if (extra !== undefined) {
+    throw failure('bad_request', `A ${strategy} database has no setting ${JSON.stringify(extra)}.`);
+  }
+}
+
+/** As `GET /{db}` and `GET /{db}/_replication` show it. */
+export function shownChoice(replication: ReplicationChoice): object {
+  const { strategy } = replication;
+  switch (strategy) {
+    case 'multi-leader':
+      return { strategy };
+    case 'single-leader':
+      return { strategy, ...shownAckSettings(replication.ack) };
+    case 'leaderless':
+      return { strategy, ...shownLeaderlessSettings(replication.settings) };
+  }
+}
