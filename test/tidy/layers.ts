@@ -36,7 +36,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   replicas: ['leaderless', ...data],
   access: data,
   http: ['access', 'cluster', 'replicator', ...data],
-  client: core,
+  client: ['leaderless', 'replication', ...core],
 };
 
 /** The same inputs must give the same outputs here, in the simulator and in the browser. */
