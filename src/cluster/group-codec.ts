@@ -11,11 +11,11 @@
  */
 
 import type { NodeId } from '../replication/strategy.ts';
+import { ByteReader, ByteWriter } from '../runtime/message-bytes.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 import type { Entry, EntryBody, LogPosition, Membership, StatePoint } from '../single-leader/entry.ts';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
 import type { CandidacyReason, RaftMessage } from '../single-leader/messages.ts';
-import { ByteReader, ByteWriter } from './group-bytes.ts';
 import { diskDigits, diskOf, isNodeId } from './group-node-id.ts';
 
 export interface GroupLetter {

@@ -7,9 +7,9 @@
  * whoever comes back later than that, or with a new disk, fetches a state (state-transfer-target.ts).
  */
 
+import { ByteReader, ByteWriter } from '../runtime/message-bytes.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 import type { Raft } from '../single-leader/state.ts';
-import { ByteReader, ByteWriter } from './group-bytes.ts';
 
 const indexBytes = 6;
 

@@ -13,10 +13,10 @@
  */
 
 import type { ReplicationChoice } from '../database/model.ts';
+import { ByteReader, ByteWriter } from '../runtime/message-bytes.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import type { StatePoint } from '../single-leader/entry.ts';
 import type { DatabaseRef } from './commands.ts';
-import { ByteReader, ByteWriter } from './group-bytes.ts';
 
 /** How far a database of the asker's goes. */
 export interface DatabasePosition {

@@ -1,6 +1,6 @@
 /** Numbers, texts and bytes one after the other, big endian; a reader never looks beyond what is there. */
 
-import { GarbageError } from '../runtime/peer-frames.ts';
+import { GarbageError } from './peer-frames.ts';
 
 export class ByteWriter {
   readonly #buffer: Buffer;
@@ -26,9 +26,35 @@ export class ByteWriter {
     return this;
   }
 
+  /** A number that 48 bits may not hold. */
+  f64(value: number): this {
+    this.#at = this.#buffer.writeDoubleBE(value, this.#at);
+    return this;
+  }
+
   /** One byte for each character: ASCII only. */
   text(value: string): this {
     this.#at += this.#buffer.write(value, this.#at, 'latin1');
+    return this;
+  }
+
+  /** Two digits make a byte. */
+  hex(digits: string): this {
+    this.#at += this.#buffer.write(digits, this.#at, 'hex');
+    return this;
+  }
+
+  u16(value: number): this {
+    this.#at = this.#buffer.writeUInt16BE(value, this.#at);
+    return this;
+  }
+
+  /** Any text, in front of it how many bytes it takes; at most three for each UTF-16 unit. */
+  utf8(value: string): this {
+    const at = this.#at + 2;
+    const length = this.#buffer.write(value, at, 'utf8');
+    this.#buffer.writeUInt16BE(length, this.#at);
+    this.#at = at + length;
     return this;
   }
 
@@ -61,8 +87,28 @@ export class ByteReader {
     return this.#buffer.readUInt32BE(this.#take(4));
   }
 
+  f64(): number {
+    return this.#buffer.readDoubleBE(this.#take(8));
+  }
+
   u48(): number {
     return this.#buffer.readUIntBE(this.#take(6), 6);
+  }
+
+  /** In lowercase, two digits for each byte. */
+  hex(bytes: number): string {
+    const at = this.#take(bytes);
+    return this.#buffer.toString('hex', at, at + bytes);
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16BE(this.#take(2));
+  }
+
+  utf8(): string {
+    const length = this.u16();
+    const at = this.#take(length);
+    return this.#buffer.toString('utf8', at, at + length);
   }
 
   text(length: number): string {
@@ -73,6 +119,10 @@ export class ByteReader {
   bytes(length: number): Uint8Array {
     const at = this.#take(length);
     return this.#buffer.subarray(at, at + length);
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#buffer.length;
   }
 
   rest(): Uint8Array {
