@@ -3,7 +3,6 @@ import type { Database } from '../database/database.ts';
 import type { AckSettings } from '../database/model.ts';
 import { bodyValue, collectChanges, edit, revisionOf, write } from '../database/test-database.ts';
 import type { WriteReceipt } from '../database/writes.ts';
-import { recover } from './recovery.ts';
 import { applyInBatches, openReplica, TestLog } from './test-log.ts';
 
 const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout: 'block', timeoutMs: 1_000 };
@@ -215,52 +214,5 @@ describe('Databases of a group', () => {
     const restarted = await openReplica(follower.store.crash());
     expect(restarted.catalog.appliedIndex()).toBe(log.entries.length);
     expect(bodyValue(restarted.databases.get('ledger'), 'x')).toEqual({ n: 1 });
-  });
-});
-
-describe('What a deposed leader held alone', () => {
-  it('comes back: as it was where nobody wrote since, as a conflict where somebody did', async () => {
-    const old = await opened({ ...ack, policy: 'async' });
-    const now = await opened({ ...ack, policy: 'async' });
-    const shared = await write(old.ledger, 'both', { by: 'all' });
-    expect(await write(now.ledger, 'both', { by: 'all' })).toBe(shared);
-    const kept = old.log.entries.length;
-    const base = await write(old.ledger, 'alone', { by: 'old' });
-    await write(old.ledger, 'both', { by: 'old' }, shared);
-    await write(now.ledger, 'both', { by: 'new' }, shared);
-    const { catalog, cluster } = now.leader;
-    for (const _ of [1, 2]) {
-      for (const { data } of old.log.entries.slice(kept))
-        await recover({ catalog, log: cluster.log }, 3, data);
-    }
-    await now.log.settled();
-    expect(bodyValue(now.ledger, 'alone')).toEqual({ by: 'old' });
-    expect(now.ledger.read('both', { conflicts: true })).toMatchObject({
-      document: { conflicts: [expect.any(String)] },
-    });
-    const note = now.ledger.readLocal('_local/recovered-epoch-3');
-    const { revisions } = JSON.parse(new TextDecoder().decode(note?.body)) as {
-      revisions: { id: string; rev: string }[];
-    };
-    expect(revisions.map(({ id }) => id)).toEqual(['alone', 'both']);
-    expect(revisions[0]?.rev).toBe(base);
-  });
-
-  it('stays away where nobody was told of it, unless a forced membership gave up what was committed', async () => {
-    const old = await opened();
-    const now = await opened();
-    const kept = old.log.entries.length;
-    await write(old.ledger, 'x', { by: 'old' });
-    const current = await write(now.ledger, 'x', { by: 'new' });
-    const [lost] = old.log.entries.slice(kept);
-    const { catalog, cluster } = now.leader;
-    const leaves = () => now.ledger.readOpenRevisions('x', 'all');
-    await recover({ catalog, log: cluster.log }, 3, lost!.data);
-    await now.log.settled();
-    expect(leaves()).toMatchObject([{ document: { revision: current } }]);
-    now.log.lineage = 4;
-    await recover({ catalog, log: cluster.log }, 3, lost!.data);
-    await now.log.settled();
-    expect(leaves()).toHaveLength(2);
   });
 });

@@ -13,6 +13,7 @@
 
 import { applyEdit, applyReplicated, recordOf } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
+import { applyLate } from '../database/late-revision.ts';
 import { applyLocal } from '../database/local-documents.ts';
 import { purgeInTurn } from '../database/local-writes.ts';
 import type {
@@ -50,8 +51,8 @@ export interface LoggedWritesContext {
 /** One write of a request after its check. */
 interface Checked {
   readonly outcome: EditOutcome;
-  /** Undefined: failed, or known already. */
-  readonly logged: LoggedRevision | undefined;
+  /** Empty: failed, or known already. */
+  readonly logged: readonly LoggedRevision[];
 }
 
 export class LoggedWrites implements Writes {
@@ -65,18 +66,28 @@ export class LoggedWrites implements Writes {
   edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     return this.#inRounds(edits, options, (turn, edit) => {
       const outcome = applyEdit(turn, edit, this.#settings());
-      if (outcome.kind === 'failed') return { outcome, logged: undefined };
+      if (outcome.kind === 'failed') return { outcome, logged: [] };
       return { outcome, logged: loggedRevision(turn, edit.id, outcome.revision, undefined) };
     });
   }
 
   insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]> {
     return this.#inRounds(revisions, options, (turn, arrival) => {
-      const outcome = applyReplicated(turn, arrival, this.#settings());
+      const { outcome, keptBy } =
+        options.onOvertaken === undefined
+          ? { outcome: applyReplicated(turn, arrival, this.#settings()), keptBy: undefined }
+          : applyLate(turn, arrival, this.#settings());
       // A revision that is known already need not be logged again.
       const isNews = outcome.kind === 'written' && turn.touches(arrival.id);
-      if (!isNews) return { outcome, logged: undefined };
-      return { outcome, logged: loggedRevision(turn, arrival.id, arrival.revision, arrival.path) };
+      if (!isNews) return { outcome, logged: [] };
+      if (keptBy !== undefined)
+        options.onOvertaken?.({ id: arrival.id, revision: arrival.revision, keptBy: keptBy.revision });
+      // In one entry: nowhere may a revision that was overtaken be seen without its tombstone.
+      const news = keptBy === undefined ? [arrival] : [arrival, keptBy];
+      return {
+        outcome,
+        logged: news.flatMap(({ id, revision, path }) => loggedRevision(turn, id, revision, path)),
+      };
     });
   }
 
@@ -152,7 +163,7 @@ export class LoggedWrites implements Writes {
             round.map(({ write }) => check(turn, write)),
           );
           for (const [index, { outcome }] of checked.entries()) outcomes[round[index]!.place] = outcome;
-          const news = checked.map(({ logged }) => logged).filter((logged) => logged !== undefined);
+          const news = checked.map(({ logged }) => logged).filter((logged) => logged.length > 0);
           const ack = this.#context.ack();
           const isToldEarly = tellsEarly(ack, options) && { isToldEarly: true };
           const commands = inEntries(news).map((revisions) =>
@@ -207,30 +218,32 @@ function loggedRevision(
   id: string,
   revision: Revision,
   path: RevisionPath | undefined,
-): LoggedRevision | undefined {
+): readonly LoggedRevision[] {
   const head = turn.head(id);
   assert(head !== undefined, 'a written document has a head');
   const node = head.graph.nodes.find((candidate) => candidate.revision === revision);
   const record = recordOf(turn, head, revision);
-  if (node === undefined || record === undefined) return undefined;
+  if (node === undefined || record === undefined) return [];
   const { start, ids } = path ?? pathOf(head.graph, revision);
   // Every replica has the parent already; a replicated revision may bring ancestors along.
   const known = path === undefined ? ids.slice(0, 2) : ids;
   const { attachments, body } = record;
-  return { id, revision, path: { start, ids: known }, deleted: node.deleted, attachments, body };
+  return [{ id, revision, path: { start, ids: known }, deleted: node.deleted, attachments, body }];
 }
 
-function inEntries(revisions: readonly LoggedRevision[]): LoggedRevision[][] {
+/** What belongs together stays in one entry. */
+function inEntries(news: readonly (readonly LoggedRevision[])[]): LoggedRevision[][] {
   const entries: LoggedRevision[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
-  for (const revision of revisions) {
+  for (const revisions of news) {
     const current = entries.at(-1);
+    const bodyBytes = revisions.reduce((sum, { body }) => sum + body.length, 0);
     if (current === undefined || bytes > ENTRY_BYTES || current.length >= REVISIONS_PER_ENTRY) {
-      entries.push([revision]);
-      bytes = revision.body.length;
+      entries.push([...revisions]);
+      bytes = bodyBytes;
     } else {
-      current.push(revision);
-      bytes += revision.body.length;
+      current.push(...revisions);
+      bytes += bodyBytes;
     }
   }
   return entries;

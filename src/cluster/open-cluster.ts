@@ -16,7 +16,7 @@ import {
   groupTickMs,
   openGroup,
 } from './group.ts';
-import { decodeRecovery, encodeRecovery, isRecoverable, recover } from './recovery.ts';
+import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
 import { StateTarget } from './state-transfer-target.ts';
 
@@ -75,8 +75,8 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   cluster.begin({ databases, group });
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
-    const worthwhile = entries.filter(({ data }) => isRecoverable(data));
-    for (const { data } of worthwhile) {
+    const worthwhile = worthRecovering(entries, epoch, group.status().lineage);
+    for (const data of worthwhile) {
       const place = await cluster.leader(LEADER_WAIT_MS);
       if (place.kind === 'none') throw failure('no_leader');
       if (place.kind === 'here') await recover({ catalog, log: cluster.log }, epoch, data);
@@ -102,9 +102,9 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   };
 
   async function serveRecovery(bytes: Uint8Array): Promise<Uint8Array> {
-    const { data, epoch } = decodeRecovery(bytes);
     // The bytes are a view of what arrived, and are kept until they are logged.
-    await recover({ catalog, log: cluster.log }, epoch, data.slice());
+    const { data, epoch } = decodeRecovery(bytes.slice());
+    await recover({ catalog, log: cluster.log }, epoch, data);
     return new Uint8Array(0);
   }
 }

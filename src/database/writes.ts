@@ -3,6 +3,7 @@
  * The database, and everything above it, does not know which.
  */
 
+import type { Revision } from '../document/revision.ts';
 import type { BlobReference, DocumentEdit, EditOutcome, PurgeOutcome, ReplicatedRevision } from './model.ts';
 import type { DatabaseSettings } from './settings.ts';
 
@@ -11,6 +12,17 @@ export interface WriteOptions {
   readonly ack?: AckWish;
   /** Called before the write resolves, when there is something to tell. */
   readonly onReceipt?: (receipt: WriteReceipt) => void;
+  /**
+   * The revisions to insert come late (late-revision.ts). Called for each that was overtaken meanwhile, with the tombstone
+   * that keeps what it says, before the write resolves.
+   */
+  readonly onOvertaken?: (overtaken: OvertakenRevision) => void;
+}
+
+export interface OvertakenRevision {
+  readonly id: string;
+  readonly revision: Revision;
+  readonly keptBy: Revision;
 }
 
 export interface AckWish {

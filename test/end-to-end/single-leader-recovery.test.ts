@@ -31,10 +31,10 @@ async function sameChanges(nodes: readonly TestNode[]): Promise<boolean> {
 
 interface Note {
   readonly epoch: number;
-  readonly revisions: readonly { readonly id: string; readonly rev: string }[];
+  readonly revisions: readonly { readonly id: string; readonly rev: string; readonly kept_by?: string }[];
 }
 
-test('a write that only the deposed leader had is current or a branch once it is back, and is noted', async () => {
+test('a write that only the deposed leader had is current or a closed branch once it is back, and is noted', async () => {
   cluster = await startCuttableCluster(harness, 3);
   const { nodes } = cluster;
   await createLedger(nodes);
@@ -54,7 +54,7 @@ test('a write that only the deposed leader had is current or a branch once it is
 
   const lost = [
     { id: 'alone', rev: alone },
-    { id: 'contested', rev: old },
+    { id: 'contested', rev: old, kept_by: expect.stringMatching(/^3-/) },
   ];
   for (const node of nodes) {
     const note = await waitUntil(`${node.name} notes what came back`, async () => {
@@ -66,10 +66,17 @@ test('a write that only the deposed leader had is current or a branch once it is
     const current = await ask('GET', `${node.url}/ledger/alone`);
     expect(current?.json).toMatchObject({ _rev: alone, by: 'the old leader' });
     const contested = (await ask('GET', `${node.url}/ledger/contested?conflicts=true`))!.json;
-    expect([contested._rev, ...(contested._conflicts as string[])].sort()).toEqual([old, latest].sort());
-    const branch = await ask('GET', `${node.url}/ledger/contested?rev=${old}`);
-    expect(branch?.json).toMatchObject({ by: 'the old leader' });
+    expect(contested).toMatchObject({ _rev: latest, by: 'the new leader' });
+    expect(contested).not.toHaveProperty('_conflicts');
+    const keptBy = note.revisions.find(({ id }) => id === 'contested')?.kept_by;
+    for (const rev of [old, keptBy]) {
+      const branch = await ask('GET', `${node.url}/ledger/contested?rev=${rev}`);
+      expect(branch?.json).toMatchObject({ by: 'the old leader' });
+    }
   }
+  const stale = await ask('PUT', `${newLeader.url}/ledger/contested`, { _rev: old });
+  expect(stale?.status).toBe(409);
+  await put(newLeader, 'contested', { _rev: latest, by: 'the next' });
   await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
 }, 60_000);
 
