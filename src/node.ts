@@ -99,7 +99,7 @@ async function assemble(
   const identity = await openIdentity({ settings, directoryUuid: store.identity, askPeer: askPeerUuid });
   const peerSecret = settings.secret ?? loopbackSecret(settings);
   const cluster = createCluster(settings, peerSecret);
-  const databases = await openNodeDatabases(store, cluster, log);
+  const databases = await openNodeDatabases(store, name, cluster, log);
   closers.push(() => databases.close());
   await createSystemDatabases(databases);
   const access = await createAccess({
@@ -146,9 +146,9 @@ async function assemble(
   return { name, url, databases, close };
 }
 
-function openNodeDatabases(store: Store, cluster: Cluster, log: Log): Promise<Databases> {
+function openNodeDatabases(store: Store, node: string, cluster: Cluster, log: Log): Promise<Databases> {
   return openDatabases({
-    store,
+    ...{ store, node },
     digest: digest128,
     clock: systemClock,
     random: systemRandom,

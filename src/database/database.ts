@@ -14,6 +14,7 @@ import { Blobs } from './blobs.ts';
 import { changes, readBuckets } from './changes.ts';
 import { CommitSignal } from './commit-signal.ts';
 import { compactDatabase, isCompactionDue } from './compaction.ts';
+import { type LeaderlessOptions, LeaderlessPart } from './leaderless.ts';
 import type { LocalDocument, LocalDocumentsQuery } from './local-documents.ts';
 import { localDocuments, readLocal } from './local-documents.ts';
 import { type InTurnContext, LocalWrites } from './local-writes.ts';
@@ -52,6 +53,8 @@ export interface DatabaseContext {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly random: Random;
+  /** Present for a leaderless database. */
+  readonly leaderless?: LeaderlessOptions;
   /** Gives the way of writes that is not the local one, if this database has one. */
   readonly routeWrites?: (database: Database, local: Writes) => Writes;
   /** Called after every commit that changed documents. */
@@ -65,6 +68,8 @@ export class Database {
   readonly incarnation: string;
   /** What writes on a turn need to know; for strategies. */
   readonly inTurn: InTurnContext;
+  /** What only leaderless databases have: their hash tree. */
+  readonly leaderless: LeaderlessPart | undefined;
   readonly #context: DatabaseContext;
   readonly #writer: Writer;
   readonly #writes: Writes;
@@ -84,6 +89,7 @@ export class Database {
     this.#counters = counters;
     this.#buckets = buckets;
     this.#blobs = new Blobs(context);
+    this.leaderless = context.leaderless && new LeaderlessPart(context, context.leaderless);
     const settings = decodeSettings(context.store.get(context.keys.single(keyKinds.settings)));
     this.#applySettings = { ...settings, digest: context.digest };
     this.#writer = new Writer({ begin: () => this.#begin(), commit: (result) => this.#commit(result) });
@@ -327,7 +333,10 @@ export class Database {
     const { digest, keys, store } = this.#context;
     const bucketCount = (bucket: number) => this.#buckets.get(bucket) ?? 0;
     const willNameBlob = (blob: string) => this.#blobs.willBeNamed(blob);
-    return new Turn({ store, keys, digest, counters: this.#counters, bucketCount, willNameBlob });
+    const counters = this.#counters;
+    const leaderless = this.leaderless?.begin(counters.leaderless);
+    const context = { store, keys, digest, counters, bucketCount, willNameBlob };
+    return new Turn(leaderless === undefined ? context : { ...context, leaderless });
   }
 
   async #commit(result: TurnResult): Promise<void> {
@@ -336,6 +345,7 @@ export class Database {
     if (result.settings !== undefined) this.#adopt(decodeSettings(result.settings));
     const changed = result.counters.lastSequence !== this.#counters.lastSequence;
     this.#counters = result.counters;
+    if (result.sums !== undefined) this.leaderless?.tree.adopt(result.sums);
     for (const [bucket, count] of result.buckets) this.#buckets.set(bucket, count);
     if (!changed) return;
     if (this.#gone === undefined && isCompactionDue(this.#counters)) this.compact();

@@ -26,6 +26,8 @@ export interface DatabasesContext {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly random: Random;
+  /** Name of this node: in the stamps of revisions that it makes. At most 255 ASCII characters. */
+  readonly node: string;
   readonly routeWrites?: RouteWrites;
   /** Told what made background work fail: compaction, sweeping a dropped database. */
   readonly onBackgroundFailure: (work: string, cause: unknown) => void;
@@ -230,7 +232,7 @@ export class Databases {
 
   /** For {@link openDatabases} and creation only. */
   async load(name: string, { number, incarnation, replication }: CatalogRecord): Promise<Database> {
-    const { onBackgroundFailure, routeWrites, ...ports } = this.#context;
+    const { node, onBackgroundFailure, routeWrites, ...ports } = this.#context;
     const route = replication && routeWrites;
     const database = await openDatabase({
       ...ports,
@@ -238,6 +240,7 @@ export class Databases {
       incarnation,
       keys: new DatabaseKeys(number),
       range: databaseRange(number),
+      ...(replication?.strategy === 'leaderless' && { leaderless: { node } }),
       ...(route && { routeWrites: (opened, local) => route(opened, replication, local) }),
       onChange: () => this.#tell({ name, kind: 'updated' }),
       onCompactionFailure: (cause) => onBackgroundFailure(`compaction of ${name}`, cause),

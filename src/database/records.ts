@@ -3,9 +3,10 @@
  *
  * Head (`h`): what a document is now. The fixed part comes first so that lists can skip tombstones and read the
  * winner's id without decoding the graph.
- *   u8 format · u8 flags (1 winner deleted) · u48 sequence · u8 winner length · u32 graph length · u32 attachments
- *   length · winner · graph · attachments (JSON) · winner's body
- * Body (`b`): u32 attachments length · attachments (JSON) · body
+ *   u8 format · u8 flags (1 winner deleted, 2 stamped) · u48 sequence · u8 winner length · u32 graph length ·
+ *   u32 attachments length · winner · stamp, if any · graph · attachments (JSON) · winner's body
+ * Body (`b`): u32 attachments length, its highest bit set when stamped · stamp, if any · attachments (JSON) · body
+ * Stamp: u48 milliseconds · u16 counter · u8 length of the node's name · name
  * Change (`q`): u8 flags (1 winner deleted, 2 leaves left out) · u16 leaf count · leaves (u8 length, text) · id
  */
 
@@ -13,25 +14,27 @@ import type { AttachmentStub } from '../document/document.ts';
 import { decodeGraph, encodeGraph } from '../document/graph-codec.ts';
 import type { Revision } from '../document/revision.ts';
 import type { RevisionGraph } from '../document/revision-graph.ts';
+import type { Stamp } from '../document/stamp.ts';
 import { readU48, writeU48 } from '../store/keys.ts';
 
 const FORMAT = 1;
 const HEAD_FIXED_BYTES = 17;
 const DELETED = 1;
+const STAMPED = 2;
+const BODY_STAMPED = 0x8000_0000;
+const STAMP_FIXED_BYTES = 9;
 const LEAVES_LEFT_OUT = 2;
 /** A change of a document with more leaves does not repeat them; the reader takes them from the head. */
 const CHANGE_LEAVES_MAX = 64;
 
 /** A document's current state, decoded except for its body. */
-export interface Head {
+export interface Head extends BodyRecord {
   readonly id: string;
   /** 0 for a head that is not stored yet. */
   readonly sequence: number;
   readonly graph: RevisionGraph;
   readonly winner: Revision;
   readonly deleted: boolean;
-  readonly attachments: readonly AttachmentStub[];
-  readonly body: Uint8Array;
 }
 
 /** The parts of a head that lists need; cheap to read. */
@@ -41,9 +44,12 @@ export interface HeadSummary {
   readonly sequence: number;
 }
 
+/** What is kept of one revision beside its place in the graph. */
 export interface BodyRecord {
   readonly attachments: readonly AttachmentStub[];
   readonly body: Uint8Array;
+  /** Of revisions made in leaderless databases. */
+  readonly stamp?: Stamp | undefined;
 }
 
 export interface ChangeRecord {
@@ -59,37 +65,38 @@ const NO_ATTACHMENTS: readonly AttachmentStub[] = [];
 export function encodeHead(head: Head): Uint8Array {
   const graph = encodeGraph(head.graph);
   const attachments = encodeAttachments(head.attachments);
+  const stamp = encodeStamp(head.stamp);
   const winnerLength = head.winner.length;
   const bytes = Buffer.allocUnsafe(
-    HEAD_FIXED_BYTES + winnerLength + graph.length + attachments.length + head.body.length,
+    HEAD_FIXED_BYTES + winnerLength + stamp.length + graph.length + attachments.length + head.body.length,
   );
   bytes[0] = FORMAT;
-  bytes[1] = head.deleted ? DELETED : 0;
+  bytes[1] = (head.deleted ? DELETED : 0) | (stamp.length > 0 ? STAMPED : 0);
   writeU48(bytes, 2, head.sequence);
   bytes[8] = winnerLength;
   bytes.writeUInt32BE(graph.length, 9);
   bytes.writeUInt32BE(attachments.length, 13);
   bytes.write(head.winner, HEAD_FIXED_BYTES, 'latin1');
   let at = HEAD_FIXED_BYTES + winnerLength;
-  bytes.set(graph, at);
-  at += graph.length;
-  bytes.set(attachments, at);
-  bytes.set(head.body, at + attachments.length);
+  for (const part of [stamp, graph, attachments, head.body]) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   return bytes;
 }
 
 export function decodeHead(id: string, record: Uint8Array): Head {
   const bytes = asBuffer(record);
-  const summary = decodeHeadSummary(bytes);
-  const graphStart = HEAD_FIXED_BYTES + bytes[8]!;
+  const { stamp, graphStart } = headStamp(bytes);
   const attachmentsStart = graphStart + bytes.readUInt32BE(9);
   const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
   return {
     id,
-    ...summary,
+    ...decodeHeadSummary(bytes),
     graph: decodeGraph(bytes.subarray(graphStart, attachmentsStart)),
     attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
     body: bytes.subarray(bodyStart),
+    ...(stamp && { stamp }),
   };
 }
 
@@ -106,27 +113,39 @@ export function decodeHeadSummary(record: Uint8Array): HeadSummary {
 /** The winner's attachments and body, without decoding the graph: the hot path of reads. */
 export function decodeHeadBody(record: Uint8Array): BodyRecord {
   const bytes = asBuffer(record);
-  const attachmentsStart = HEAD_FIXED_BYTES + bytes[8]! + bytes.readUInt32BE(9);
+  const { stamp, graphStart } = headStamp(bytes);
+  const attachmentsStart = graphStart + bytes.readUInt32BE(9);
   const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
   return {
     attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
     body: bytes.subarray(bodyStart),
+    ...(stamp && { stamp }),
   };
 }
 
 export function encodeBody(record: BodyRecord): Uint8Array {
   const attachments = encodeAttachments(record.attachments);
-  const bytes = Buffer.allocUnsafe(4 + attachments.length + record.body.length);
-  bytes.writeUInt32BE(attachments.length, 0);
-  bytes.set(attachments, 4);
-  bytes.set(record.body, 4 + attachments.length);
+  const stamp = encodeStamp(record.stamp);
+  const bytes = Buffer.allocUnsafe(4 + stamp.length + attachments.length + record.body.length);
+  bytes.writeUInt32BE(attachments.length + (stamp.length > 0 ? BODY_STAMPED : 0), 0);
+  bytes.set(stamp, 4);
+  bytes.set(attachments, 4 + stamp.length);
+  bytes.set(record.body, 4 + stamp.length + attachments.length);
   return bytes;
 }
 
 export function decodeBody(record: Uint8Array): BodyRecord {
   const bytes = asBuffer(record);
-  const bodyStart = 4 + bytes.readUInt32BE(0);
-  return { attachments: decodeAttachments(bytes.subarray(4, bodyStart)), body: bytes.subarray(bodyStart) };
+  const lengths = bytes.readUInt32BE(0);
+  const isStamped = lengths >= BODY_STAMPED;
+  const stamp = isStamped ? decodeStamp(bytes, 4) : undefined;
+  const start = isStamped ? 4 + stampLength(bytes, 4) : 4;
+  const bodyStart = start + (isStamped ? lengths - BODY_STAMPED : lengths);
+  return {
+    attachments: decodeAttachments(bytes.subarray(start, bodyStart)),
+    body: bytes.subarray(bodyStart),
+    ...(stamp && { stamp }),
+  };
 }
 
 /** `leaves` come best first, so the first is the winner. */
@@ -168,6 +187,36 @@ export function decodeChange(record: Uint8Array): ChangeRecord {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** A head's stamp, and where its graph begins. */
+function headStamp(bytes: Buffer): { readonly stamp: Stamp | undefined; readonly graphStart: number } {
+  const at = HEAD_FIXED_BYTES + bytes[8]!;
+  if ((bytes[1]! & STAMPED) === 0) return { stamp: undefined, graphStart: at };
+  return { stamp: decodeStamp(bytes, at), graphStart: at + stampLength(bytes, at) };
+}
+
+function encodeStamp(stamp: Stamp | undefined): Uint8Array {
+  if (stamp === undefined) return EMPTY;
+  const bytes = Buffer.allocUnsafe(STAMP_FIXED_BYTES + stamp.node.length);
+  writeU48(bytes, 0, stamp.ms);
+  bytes.writeUInt16BE(stamp.counter, 6);
+  bytes[8] = stamp.node.length;
+  bytes.write(stamp.node, STAMP_FIXED_BYTES, 'latin1');
+  return bytes;
+}
+
+function decodeStamp(bytes: Buffer, at: number): Stamp {
+  const nameStart = at + STAMP_FIXED_BYTES;
+  return {
+    ms: readU48(bytes, at),
+    counter: bytes.readUInt16BE(at + 6),
+    node: bytes.toString('latin1', nameStart, nameStart + bytes[at + 8]!),
+  };
+}
+
+function stampLength(bytes: Buffer, at: number): number {
+  return STAMP_FIXED_BYTES + bytes[at + 8]!;
+}
 
 function encodeAttachments(attachments: readonly AttachmentStub[]): Uint8Array {
   return attachments.length === 0 ? EMPTY : Buffer.from(JSON.stringify(attachments));

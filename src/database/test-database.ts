@@ -11,7 +11,14 @@ import { createMemoryStore } from '../store/memory-store.ts';
 import type { Database } from './database.ts';
 import type { Databases, RouteWrites } from './databases.ts';
 import { openDatabases } from './databases.ts';
-import type { ChangesBatch, DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
+import type {
+  ChangesBatch,
+  DocumentEdit,
+  EditOutcome,
+  LeaderlessSettings,
+  ReplicatedRevision,
+  Replication,
+} from './model.ts';
 
 export async function openTestDatabases(
   store: MemoryStore = createMemoryStore(),
@@ -24,6 +31,7 @@ export async function openTestDatabases(
     digest: digest128,
     clock,
     random: systemRandom,
+    node: 'n1',
     onBackgroundFailure: (work, cause) => {
       throw new Error(`${work} failed`, { cause });
     },
@@ -32,6 +40,21 @@ export async function openTestDatabases(
 
 export async function openTestDatabase(store?: MemoryStore, clock?: Clock): Promise<Database> {
   return (await openTestDatabases(store, clock)).create('test');
+}
+
+/** A leaderless database, whatever its quorums are: reopened when the store holds it already. */
+export async function openLeaderlessDatabase(
+  options: { readonly store?: MemoryStore; readonly clock?: Clock } = {},
+): Promise<Database> {
+  const databases = await openTestDatabases(options.store, options.clock);
+  if (databases.has('carts')) return databases.get('carts');
+  const settings: LeaderlessSettings = {
+    ...{ preset: 'dynamo', n: 3, r: 2, w: 2, pr: 0, pw: 0, quorum: 'sloppy', resolver: 'siblings' },
+    ...{ hints: true, readRepair: 'async', antiEntropy: true, readTimeoutMs: 1_000, writeTimeoutMs: 1_000 },
+    ...{ hintWindowMs: 1_000, tombstoneHorizonMs: 1_000 },
+  };
+  const replication: Replication = { strategy: 'leaderless', reference: 1, identity: 'f00', settings };
+  return databases.create('carts', { incarnation: systemRandom.hex(8), replication });
 }
 
 export function bodyOf(value: object): Uint8Array {

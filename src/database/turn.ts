@@ -12,6 +12,7 @@ import { treeLeaves } from '../document/tree-projection.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
+import type { LeaderlessCounters, LeaderlessResult, LeaderlessTurn } from './leaderless-turn.ts';
 import type { BodyRecord, Head } from './records.ts';
 import { decodeBody, decodeHead, encodeBody, encodeChange, encodeHead } from './records.ts';
 
@@ -28,6 +29,8 @@ export interface Counters {
   readonly bodyBytes: number;
   /** Bytes of bodies that moved aside for a newer revision since the last compaction. */
   readonly supersededBytes: number;
+  /** Absent in databases that are not leaderless. */
+  readonly leaderless?: LeaderlessCounters;
 }
 
 export const NO_COUNTS: Counters = {
@@ -46,6 +49,8 @@ export interface TurnResult {
   readonly buckets: ReadonlyMap<number, number>;
   /** The settings record, when the turn writes it. */
   readonly settings: Uint8Array | undefined;
+  /** The sums of the hash tree that the turn changes, of a leaderless database. */
+  readonly sums?: LeaderlessResult['sums'];
 }
 
 export interface TurnContext {
@@ -56,9 +61,13 @@ export interface TurnContext {
   readonly bucketCount: (bucket: number) => number;
   /** See Blobs.willBeNamed. */
   readonly willNameBlob: (blob: string) => boolean;
+  /** Present in turns of leaderless databases. */
+  readonly leaderless?: LeaderlessTurn;
 }
 
 export class Turn {
+  /** What a leaderless database keeps beside its documents; undefined in others. */
+  readonly leaderless: LeaderlessTurn | undefined;
   readonly #context: TurnContext;
   /** Touched documents in the order of their latest change; undefined: purged. */
   readonly #heads = new Map<string, Head | undefined>();
@@ -76,6 +85,7 @@ export class Turn {
 
   constructor(context: TurnContext) {
     this.#context = context;
+    this.leaderless = context.leaderless;
     this.#lastSequence = context.counters.lastSequence;
     this.#purgeSequence = context.counters.purgeSequence;
     this.#supersededBytes = context.counters.supersededBytes;
@@ -88,7 +98,7 @@ export class Turn {
 
   /** How often anything was changed; a writer sees by it whether work that failed left something behind. */
   get mutations(): number {
-    return this.#mutations;
+    return this.#mutations + (this.leaderless?.mutations ?? 0);
   }
 
   head(id: string): Head | undefined {
@@ -185,23 +195,28 @@ export class Turn {
     }
     for (const [id, head] of this.#heads) this.#finishHead(id, head, tally, operations);
     for (const id of this.#rewritten) this.#finishRewritten(id, operations);
+    const leaderless = this.leaderless?.finish(operations);
     const counters = {
       ...tally.counters(),
+      ...(leaderless && { leaderless: leaderless.counters }),
       lastSequence: this.#lastSequence,
       purgeSequence: this.#purgeSequence,
       supersededBytes: this.#supersededBytes,
     };
     const settings = this.#settingsWritten();
     const nothing =
-      operations.length === 0 && counters.supersededBytes === this.#context.counters.supersededBytes;
-    if (nothing) return { operations, counters, buckets: tally.buckets, settings };
+      operations.length === 0 &&
+      counters.supersededBytes === this.#context.counters.supersededBytes &&
+      leaderless?.hasSeenMore !== true;
+    const result = { operations, counters, buckets: tally.buckets, settings };
+    if (nothing) return result;
     for (const [bucket, count] of tally.buckets) {
       const key = keys.ofNumber(keyKinds.bucket, bucket);
       operations.push(count === 0 ? { kind: 'delete', key } : { kind: 'put', key, value: u16(count) });
     }
     const counterBytes = Buffer.from(JSON.stringify(counters));
     operations.push({ kind: 'put', key: keys.single(keyKinds.counters), value: counterBytes });
-    return { operations, counters, buckets: tally.buckets, settings };
+    return leaderless === undefined ? result : { ...result, sums: leaderless.sums };
   }
 
   #settingsWritten(): Uint8Array | undefined {
@@ -221,6 +236,7 @@ export class Turn {
     const before = this.#committed.get(id);
     const headKey = keys.ofText(keyKinds.head, id);
     tally.replace(before, head);
+    this.leaderless?.replaced(id, before, head, operations);
     if (before !== undefined) {
       operations.push({ kind: 'delete', key: keys.ofNumber(keyKinds.sequence, before.sequence) });
     }

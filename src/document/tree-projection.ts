@@ -12,7 +12,7 @@
  * Where it arrives at a node that has not heard of D yet, it is an ordinary tombstone there, which is as true.
  */
 
-import { type Digest, digestOf, generationOf, type Revision, revisionOf } from './revision.ts';
+import { type Digest, generationOf, type Revision, revisionOf } from './revision.ts';
 import type { RevisionGraph } from './revision-graph.ts';
 import { compareLeaves } from './winner.ts';
 
@@ -32,6 +32,11 @@ export function derivedTombstone(parent: Revision, digest: Digest): Revision {
   return revisionOf(generationOf(parent) + 1, derivedPrefix + tail);
 }
 
+/** Whether a revision is written as derived tombstones are, wherever it came from. */
+export function hasDerivedForm(revision: Revision): boolean {
+  return revision.startsWith(derivedPrefix, revision.indexOf('-') + 1);
+}
+
 /** Leaves of the tree, best first. */
 export function treeLeaves(graph: RevisionGraph, digest: Digest): readonly TreeLeaf[] {
   const merged = mergedParents(graph);
@@ -48,7 +53,7 @@ export function treeLeaves(graph: RevisionGraph, digest: Digest): readonly TreeL
 
 /** True when the revision is the derived tombstone of a parent that was merged in this graph. */
 export function isDerivedTombstone(graph: RevisionGraph, revision: Revision, digest: Digest): boolean {
-  if (!digestOf(revision).startsWith(derivedPrefix)) return false;
+  if (!hasDerivedForm(revision)) return false;
   for (const parent of mergedParents(graph)) {
     if (derivedTombstone(parent, digest) === revision) return true;
   }

@@ -6,7 +6,7 @@ import { createMemoryStore, type MemoryStore } from '../store/memory-store.ts';
 import { type Hint, type HintStore, openHintStore, type StoredHint } from './hint-store.ts';
 
 const hint = (owner: string, id: string, content?: Uint8Array): Hint => {
-  return { owner, database: 'carts', incarnation: 'f00', id, revision: '1-a', content };
+  return { owner, database: 'carts', identity: 'f00', id, revision: '1-a', content };
 };
 
 interface TestOptions {

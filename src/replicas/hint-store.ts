@@ -29,8 +29,8 @@ export interface Hint {
   /** Name of the node that has to be told. */
   readonly owner: string;
   readonly database: string;
-  /** A database of the same name with another incarnation is another one: the hint then means nothing. */
-  readonly incarnation: string;
+  /** Names the database on all nodes: one of the same name with another identity makes the hint mean nothing. */
+  readonly identity: string;
   readonly id: string;
   readonly revision: string;
   /** What to tell, in the form in which nodes tell it; undefined where the database here holds the revision. */
@@ -219,12 +219,12 @@ export async function openHintStore(options: HintStoreOptions): Promise<HintStor
   return hints;
 }
 
-type HintHeader = Pick<StoredHint, 'database' | 'incarnation' | 'id' | 'revision' | 'storedAtMs'>;
+type HintHeader = Pick<StoredHint, 'database' | 'identity' | 'id' | 'revision' | 'storedAtMs'>;
 
 /** u32 length of the header · header (JSON) · u8 1 when content follows · content */
 function encodeHint(hint: Hint, storedAtMs: number): Uint8Array {
-  const { database, incarnation, id, revision, content } = hint;
-  const header: HintHeader = { database, incarnation, id, revision, storedAtMs };
+  const { database, identity, id, revision, content } = hint;
+  const header: HintHeader = { database, identity, id, revision, storedAtMs };
   const text = Buffer.from(JSON.stringify(header));
   const bytes = Buffer.allocUnsafe(5 + text.length + (content?.length ?? 0));
   bytes.writeUInt32BE(text.length);

@@ -17,6 +17,7 @@
  */
 
 import type { Digest, Revision } from '../document/revision.ts';
+import { hasDerivedForm } from '../document/tree-projection.ts';
 
 export const bucketCount = 65_536;
 /** Children of an inner node. */
@@ -37,10 +38,13 @@ export function bucketOf(idDigest: string): number {
   return Number.parseInt(idDigest.slice(0, 4), 16);
 }
 
-/** What a document with these leaves adds to its bucket, as 32 hex digits. The order of the leaves does not matter. */
+/**
+ * What a document with these leaves adds to its bucket, as 32 hex digits. The order of the leaves does not matter, and
+ * derived tombstones count nothing: one replica keeps what another one only derives (document/tree-projection.ts).
+ */
 export function contributionOf(idDigest: string, leaves: readonly Revision[], digest: Digest): string {
-  const [only] = leaves;
-  const text = leaves.length === 1 ? only : leaves.toSorted().join(',');
+  const told = leaves.length === 1 ? leaves : leaves.filter((leaf) => !hasDerivedForm(leaf)).sort();
+  const text = told.join(',');
   return digest(bytesOf(`${idDigest}\n${text}`));
 }
 

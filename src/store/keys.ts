@@ -19,6 +19,11 @@
  *     a sha256                   blob record: digest, length, where its chunks are
  *     A chunk-set number         blob chunks
  *     p purge-sequence           purge record
+ *     of leaderless databases only:
+ *     t hash-bucket              the bucket's sum in the hash tree: see replication/hash-buckets.ts
+ *     i hash-bucket id           which documents are in the bucket
+ *     g id-digest                grave of a forgotten document; the digest begins with the bucket
+ *     f id* revision             revision in quarantine
  *
  * Numbers are big endian, so that bytes sort as numbers do. `id*` is an id with 0x00 escaped and terminated, because a
  * revision follows it; everywhere else the id ends the key and stands as it is.
@@ -50,6 +55,10 @@ export const keyKinds = {
   blob: 0x61,
   chunk: 0x41,
   purge: 0x70,
+  hashSum: 0x74,
+  hashEntry: 0x69,
+  grave: 0x67,
+  quarantine: 0x66,
 } as const;
 
 type KeyKind = (typeof keyKinds)[keyof typeof keyKinds];
@@ -141,6 +150,31 @@ export class DatabaseKeys {
     return this.#withTail(keyKinds.body, concat(escaped(encoder.encode(id)), encoder.encode(revision)));
   }
 
+  quarantined(id: string, revision: string): Uint8Array {
+    return this.#withTail(keyKinds.quarantine, concat(escaped(encoder.encode(id)), encoder.encode(revision)));
+  }
+
+  hashSum(bucket: number): Uint8Array {
+    return this.#withTail(keyKinds.hashSum, u16(bucket));
+  }
+
+  hashEntry(bucket: number, id: string): Uint8Array {
+    return this.#withTail(keyKinds.hashEntry, concat(u16(bucket), encoder.encode(id)));
+  }
+
+  hashEntriesOf(bucket: number): KeyRange {
+    return this.#bucketRange(keyKinds.hashEntry, bucket);
+  }
+
+  /** @param idDigest 32 hex digits */
+  grave(idDigest: string): Uint8Array {
+    return this.#withTail(keyKinds.grave, fromHex(idDigest));
+  }
+
+  gravesOf(bucket: number): KeyRange {
+    return this.#bucketRange(keyKinds.grave, bucket);
+  }
+
   /** All bodies of one document. */
   bodiesOf(id: string): KeyRange {
     const stem = escaped(encoder.encode(id));
@@ -168,6 +202,12 @@ export class DatabaseKeys {
   /** All keys of a kind, or those from `from` on. */
   range(kind: KeyKind, from?: Uint8Array, to?: Uint8Array): KeyRange {
     return { from: from ?? this.#blank(kind, 0), to: to ?? this.#blank((kind + 1) as KeyKind, 0) };
+  }
+
+  #bucketRange(kind: KeyKind, bucket: number): KeyRange {
+    const isLast = bucket === 0xffff;
+    const to = isLast ? this.#blank(kind + 1, 0) : this.#withTail(kind, u16(bucket + 1));
+    return { from: this.#withTail(kind, u16(bucket)), to };
   }
 
   #blank(kind: number, tailBytes: number): Uint8Array {
@@ -204,7 +244,20 @@ export function numberOf(key: Uint8Array): number {
   return readU48(key, PREFIX_BYTES);
 }
 
-/** Id and revision of a body key. */
+/** The bucket whose sum a key holds. */
+export function hashSumBucketOf(key: Uint8Array): number {
+  return (key[PREFIX_BYTES]! << 8) | key[PREFIX_BYTES + 1]!;
+}
+
+export function hashEntryIdOf(key: Uint8Array): string {
+  return decoder.decode(key.subarray(PREFIX_BYTES + 2));
+}
+
+export function graveIdDigestOf(key: Uint8Array): string {
+  return toHex(key.subarray(PREFIX_BYTES));
+}
+
+/** Id and revision of the key of a body, or of a revision in quarantine. */
 export function bodyKeyParts(key: Uint8Array): { readonly id: string; readonly revision: string } {
   const { text, end } = unescaped(key, PREFIX_BYTES);
   return { id: text, revision: decoder.decode(key.subarray(end)) };
@@ -276,6 +329,10 @@ function concat(left: Uint8Array, right: Uint8Array): Uint8Array {
   joined.set(left);
   joined.set(right, left.length);
   return joined;
+}
+
+function u16(value: number): Uint8Array {
+  return Uint8Array.of(value >>> 8, value & 0xff);
 }
 
 function u32(value: number): Uint8Array {

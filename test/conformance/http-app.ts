@@ -60,7 +60,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const store = createMemoryStore();
   const defects: unknown[] = [];
   const databases = await openDatabases({
-    ...{ store, digest: digest128, clock: systemClock, random: systemRandom },
+    ...{ store, digest: digest128, clock: systemClock, random: systemRandom, node: 'n1' },
     ...(options.routeWrites && { routeWrites: options.routeWrites }),
     onBackgroundFailure: (_work, cause) => defects.push(cause),
   });

@@ -1,0 +1,161 @@
+/**
+ * What a turn of a leaderless database keeps beside its documents: the sums of the hash tree, graves, and the clock of
+ * stamps. All of it becomes durable in the batch of the turn.
+ */
+
+import type { Digest, Revision } from '../document/revision.ts';
+import {
+  beforeAllStamps,
+  compareStampTimes,
+  laterStampTime,
+  nextStampTime,
+  type Stamp,
+  type StampTime,
+} from '../document/stamp.ts';
+import { bucketOf, idDigestOf, type Sums } from '../replication/hash-buckets.ts';
+import type { DatabaseKeys } from '../store/keys.ts';
+import type { Operation, Store } from '../store/store.ts';
+import { decodeGrave, encodeGrave } from './graves.ts';
+import { type HashTree, leavesOf, TurnSums } from './hash-tree.ts';
+import type { Head } from './records.ts';
+
+/** What a leaderless database counts beside the others. */
+export interface LeaderlessCounters {
+  /** The highest stamp made or seen: a clock that goes back makes none below it, also after a restart. */
+  readonly seen: StampTime;
+  readonly graves: number;
+}
+
+const NOTHING = new Uint8Array(0);
+const NO_COUNTS: LeaderlessCounters = { seen: beforeAllStamps, graves: 0 };
+
+export interface LeaderlessTurnContext {
+  readonly store: Store;
+  readonly keys: DatabaseKeys;
+  readonly digest: Digest;
+  readonly counters: LeaderlessCounters | undefined;
+  readonly tree: HashTree;
+  /** Name of this node, in the stamps it makes. */
+  readonly node: string;
+  readonly nowMs: () => number;
+}
+
+export interface LeaderlessResult {
+  readonly counters: LeaderlessCounters;
+  /** For {@link HashTree.adopt}. */
+  readonly sums: ReadonlyMap<number, Sums>;
+  /** The clock went on, which must be durable even if nothing else changes. */
+  readonly hasSeenMore: boolean;
+}
+
+interface GraveChange {
+  readonly committed: readonly Revision[] | undefined;
+  leaves: readonly Revision[] | undefined;
+}
+
+export class LeaderlessTurn {
+  readonly #context: LeaderlessTurnContext;
+  readonly #counters: LeaderlessCounters;
+  readonly #sums: TurnSums;
+  /** By digest of the id. */
+  readonly #graves = new Map<string, GraveChange>();
+  readonly #idDigests = new Map<string, string>();
+  /** Digests of ids whose leaves are in the sums as they will be. */
+  readonly #accounted = new Set<string>();
+  #seen: StampTime;
+  #mutations = 0;
+
+  constructor(context: LeaderlessTurnContext) {
+    this.#context = context;
+    this.#counters = context.counters ?? NO_COUNTS;
+    this.#seen = this.#counters.seen;
+    this.#sums = new TurnSums(context.tree, context.digest);
+  }
+
+  /** See Turn.mutations. */
+  get mutations(): number {
+    return this.#mutations;
+  }
+
+  /** A stamp above all that were made or seen here. */
+  newStamp(): Stamp {
+    this.#seen = nextStampTime(this.#seen, this.#context.nowMs());
+    return { ...this.#seen, node: this.#context.node };
+  }
+
+  see(stamp: Stamp): void {
+    this.#seen = laterStampTime(this.#seen, stamp);
+  }
+
+  idDigest(id: string): string {
+    let digest = this.#idDigests.get(id);
+    if (digest === undefined) {
+      digest = idDigestOf(id, this.#context.digest);
+      this.#idDigests.set(id, digest);
+    }
+    return digest;
+  }
+
+  /** The tombstones with which a document was forgotten; undefined when it never was, or is back. */
+  grave(idDigest: string): readonly Revision[] | undefined {
+    if (this.#counters.graves === 0 && this.#graves.size === 0) return undefined;
+    return this.#graveChange(idDigest).leaves;
+  }
+
+  setGrave(idDigest: string, leaves: readonly Revision[] | undefined): void {
+    this.#mutations += 1;
+    this.#graveChange(idDigest).leaves = leaves;
+  }
+
+  /** Accounts for a document that changed, came or went, before the turn ends. */
+  replaced(id: string, before: Head | undefined, now: Head | undefined, operations: Operation[]): void {
+    const { keys } = this.#context;
+    const idDigest = this.idDigest(id);
+    const grave = this.#graves.get(idDigest);
+    const leavesBefore = before === undefined ? grave?.committed : leavesOf(before);
+    const leavesNow = now === undefined ? grave?.leaves : leavesOf(now);
+    this.#replaceLeaves(idDigest, leavesBefore, leavesNow);
+    this.#accounted.add(idDigest);
+    if ((before === undefined) === (now === undefined)) return;
+    const key = keys.hashEntry(bucketOf(idDigest), id);
+    operations.push(now === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: NOTHING });
+  }
+
+  finish(operations: Operation[]): LeaderlessResult {
+    const { keys } = this.#context;
+    let { graves } = this.#counters;
+    for (const [idDigest, { committed, leaves }] of this.#graves) {
+      if (leaves === committed) continue;
+      if (!this.#accounted.has(idDigest)) this.#replaceLeaves(idDigest, committed, leaves);
+      graves += (leaves === undefined ? 0 : 1) - (committed === undefined ? 0 : 1);
+      const key = keys.grave(idDigest);
+      operations.push(
+        leaves === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: encodeGrave(leaves) },
+      );
+    }
+    const hasSeenMore = compareStampTimes(this.#seen, this.#counters.seen) > 0;
+    const sums = this.#sums.finish(keys, operations);
+    return { counters: { seen: this.#seen, graves }, sums, hasSeenMore };
+  }
+
+  #replaceLeaves(
+    idDigest: string,
+    before: readonly Revision[] | undefined,
+    now: readonly Revision[] | undefined,
+  ): void {
+    if (before === undefined && now === undefined) return;
+    this.#sums.replace(idDigest, before, now);
+  }
+
+  #graveChange(idDigest: string): GraveChange {
+    let change = this.#graves.get(idDigest);
+    if (change === undefined) {
+      const { keys, store } = this.#context;
+      const record = store.get(keys.grave(idDigest));
+      const committed = record === undefined ? undefined : decodeGrave(record);
+      change = { committed, leaves: committed };
+      this.#graves.set(idDigest, change);
+    }
+    return change;
+  }
+}
