@@ -20,16 +20,22 @@ import type { Turn } from '../database/turn.ts';
 import { assert } from '../errors.ts';
 import type { LogPosition } from '../single-leader/entry.ts';
 import { appliedKey } from '../store/keys.ts';
-import type { Operation, Store } from '../store/store.ts';
+import type { CommitOptions, Operation, Store } from '../store/store.ts';
 import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
 import { decodeCommand } from './commands.ts';
-import type { CommittedEntry, StateMachine } from './group.ts';
+import type { CommittedEntry } from './group.ts';
 import { identityOf, incarnationOf, replicationOf } from './replication-choice.ts';
+import type { StateMachine } from './state-machine.ts';
 
 type TurnCommand = Extract<Command, { kind: 'write' | 'local' | 'purge' | 'settings' }>;
 
 /** Commands that one turn takes; a turn ends early when its batch grows big. */
 const COMMANDS_PER_TURN = 256;
+/**
+ * How long what nobody waits for may wait itself, to be written with the next entries of the log: under load one fsync
+ * does for both. The log has it already, so a crash costs nothing but applying it again.
+ */
+const APPLY_PATIENCE_MS = 10;
 
 /** A database as the log, or a state that was fetched, tells of it. */
 export interface ToldDatabase {
@@ -67,10 +73,10 @@ export class Catalog implements StateMachine {
     return this.#applied;
   }
 
-  apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void> {
+  apply(entries: readonly CommittedEntry[], through: LogPosition, isAwaited: () => boolean): Promise<void> {
     return this.alone(async () => {
       const news = entries.filter(({ index }) => index > this.#installed);
-      if (through.index > this.#installed) await this.#apply(news, through);
+      if (through.index > this.#installed) await this.#apply(news, through, isAwaited);
     });
   }
 
@@ -135,24 +141,56 @@ export class Catalog implements StateMachine {
     }
   }
 
-  async #apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void> {
+  async #apply(
+    entries: readonly CommittedEntry[],
+    through: LogPosition,
+    isAwaited: () => boolean,
+  ): Promise<void> {
     const waiting = new Map<DatabaseRef, TurnCommand[]>();
     for (const { index, data } of entries) {
       const command = decodeCommand(data);
       if (command.kind === 'create') await this.#create(index, command);
       else if (isTurnCommand(command)) {
         const commands = waiting.get(command.database) ?? [];
-        waiting.set(command.database, [...commands, command]);
-        if (commands.length + 1 < COMMANDS_PER_TURN) continue;
+        commands.push(command);
+        waiting.set(command.database, commands);
+        if (commands.length < COMMANDS_PER_TURN) continue;
         await this.#runTurn(command.database, waiting);
       } else {
         await this.#runTurn(command.database, waiting);
         await this.#applyAlone(command);
       }
     }
-    await Promise.all([...waiting.keys()].map((database) => this.#runTurn(database, waiting)));
-    await this.#context.store.commit([appliedOperation(through)]);
+    // The last turn also says how far this goes. It is called when the others are durable, so it never says too much.
+    const last = [...waiting.keys()].at(-1);
+    const others = [...waiting.keys()].filter((database) => database !== last);
+    await Promise.all(others.map((database) => this.#runTurn(database, waiting)));
+    await this.#runLast(last === undefined ? [] : (waiting.get(last) ?? []), through, isAwaited);
     this.#applied = through.index;
+  }
+
+  /** Commands of one database, and how far everything is applied with them, as one batch. */
+  async #runLast(
+    commands: readonly TurnCommand[],
+    through: LogPosition,
+    isAwaited: () => boolean,
+  ): Promise<void> {
+    const [first] = commands;
+    const database = first && this.database(first.database);
+    const patience: CommitOptions = {
+      // Asked for when the batch is made: somebody may have come to wait for it since.
+      get patienceMs() {
+        return isAwaited() ? 0 : APPLY_PATIENCE_MS;
+      },
+    };
+    if (database === undefined) {
+      await this.#context.store.commit([appliedOperation(through)], patience);
+      return;
+    }
+    await database.submit((turn) => {
+      for (const command of commands) applyInTurn(turn, command, database);
+      turn.add(appliedOperation(through));
+    }, patience);
   }
 
   /** Undefined: dropped meanwhile. */

@@ -110,8 +110,7 @@ export class Cluster implements ClusterServices {
   }
 
   appliedPosition(): GroupPosition {
-    const { applied } = this.#group.status();
-    return { index: applied, term: this.#termAt(applied) };
+    return this.#group.standing().applied;
   }
 
   async waitForPosition({ index, term }: GroupPosition, timeoutMs: number): Promise<void> {
@@ -168,8 +167,7 @@ export class Cluster implements ClusterServices {
 
   async #change(command: Command): Promise<void> {
     this.log.requireLeading();
-    const { applied } = await this.log.log([command], catalogAck, {});
-    await applied;
+    await this.log.log([command], catalogAck, {});
     await this.#group.appliedThrough(this.#group.status().commit, APPLY_MS_MAX);
   }
 
@@ -186,9 +184,10 @@ export class Cluster implements ClusterServices {
   }
 
   #leaderNow(): LeaderPlace {
-    const { leader, leaderReady, self } = this.#group.status();
+    const { leader, leaderReady } = this.#group.standing();
     if (leaderReady) return { kind: 'here' };
-    if (leader === undefined || leader === self) return { kind: 'none' };
+    // Its own name has no address here: it leads, and has not applied everything yet.
+    if (leader === undefined) return { kind: 'none' };
     const url = this.#context.urlOf(leader);
     return url === undefined ? { kind: 'none' } : { kind: 'there', name: leader, url };
   }

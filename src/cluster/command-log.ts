@@ -25,7 +25,7 @@ export function tellsEarly(settings: AckSettings, { ack }: WriteOptions): boolea
 }
 
 export interface Logged {
-  /** Resolves when everything logged is applied here, or this node no longer leads. Never rejects. */
+  /** Resolves when everything logged is applied here, or this node no longer leads; not by itself in a hurry. Never rejects. */
   readonly applied: Promise<void>;
   /** Why the commands are not acknowledged; they may come about all the same. */
   readonly failed: Error | undefined;
@@ -48,13 +48,18 @@ export class CommandLog {
 
   /** @throws TercetError service_unavailable: nothing was done */
   requireLeading(): void {
-    const { leader, leaderReady } = this.#context.group().status();
+    const { leader, leaderReady } = this.#context.group().standing();
     if (!leaderReady) throw notLeading(leader);
+  }
+
+  /** Until the function returned is called, entries are applied as soon as they can be. */
+  expedite(): () => void {
+    return this.#context.group().expedite();
   }
 
   /** Nothing was committed and given up all the same since this term: that is what forcing a membership does. */
   lineage(): number {
-    return this.#context.group().status().lineage ?? 0;
+    return this.#context.group().standing().lineage;
   }
 
   /** Resolves once everything acknowledged before the call is applied here. */
@@ -111,7 +116,7 @@ export class CommandLog {
     const last = results.reduce((high, result) => Math.max(high, 'index' in result ? result.index : 0), 0);
     if (last === 0) return;
     const group = this.#context.group();
-    if (!group.status().leaderReady) return;
+    if (!group.standing().leaderReady) return;
     await new Promise<void>((resolve) => {
       const end = () => {
         stop();
@@ -121,7 +126,7 @@ export class CommandLog {
       const stop = group.onChange(({ leaderReady }) => {
         if (!leaderReady) end();
       });
-      group.appliedThrough(last, FATE_MS_MAX).then(end, end);
+      group.appliedThrough(last, FATE_MS_MAX, 'patient').then(end, end);
     });
   }
 

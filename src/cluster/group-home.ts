@@ -19,7 +19,7 @@ import { nameOf, nodeIdOf } from './group-node-id.ts';
 import { GroupReads } from './group-reads.ts';
 import { GroupRecovered } from './group-recovered.ts';
 import { GroupReplica } from './group-replica.ts';
-import { statusOf } from './group-status.ts';
+import { type GroupStanding, isLeaderReady, standingOf, statusOf } from './group-status.ts';
 
 type Listener = (status: GroupStatus) => void;
 
@@ -52,6 +52,7 @@ export class GroupHome {
       ...{ clock, readMsMax: settings.readMsMax },
       ask: () => this.desk.read(),
       appliedIndex: () => this.#replica?.appliedIndex ?? 0,
+      hurry: () => options.store.hurry(),
     });
     this.recovered = new GroupRecovered({
       ...{ log, offer: onRecovered },
@@ -113,6 +114,7 @@ export class GroupHome {
       read: stored.log,
       send: (to, message) => this.#send(to, message),
       notice: (notice) => this.#notice(notice),
+      isApplyAwaited: () => this.reads.isAwaited || this.#isGettingReady(),
       applied: () => this.#applied(),
       failed: (cause) => {
         this.options.log.warn({ err: cause }, 'the replica stopped until the disk takes writes again');
@@ -134,6 +136,10 @@ export class GroupHome {
       ...{ id: this.id, founded: this.#record !== undefined, tickMs: this.settings.tickMs },
       lagMsOf: (match) => this.#lag.lagMs(match, through),
     });
+  }
+
+  standing(): GroupStanding {
+    return standingOf(this.#replica);
   }
 
   onChange(listener: Listener): () => void {
@@ -198,9 +204,13 @@ export class GroupHome {
 
   #applied(): void {
     this.reads.applied();
-    const { role } = this.#replica?.raft ?? {};
-    const isReady = role?.kind === 'leader' && (this.#replica?.appliedIndex ?? 0) >= role.epochIndex;
+    const isReady = this.#replica !== undefined && isLeaderReady(this.#replica);
     if (isReady !== this.#isReadyTold) this.announce();
+  }
+
+  /** Writes wait for a leader that has applied what its predecessors committed. */
+  #isGettingReady(): boolean {
+    return this.#replica?.raft.role.kind === 'leader' && !isLeaderReady(this.#replica);
   }
 
   #notice(notice: RaftNotice): void {

@@ -23,6 +23,8 @@ export interface ReadsOptions {
   readonly readMsMax: number;
   readonly ask: () => Promise<ReadAnswer>;
   readonly appliedIndex: () => number;
+  /** What is applied patiently is awaited now. */
+  readonly hurry: () => void;
 }
 
 interface Waiter {
@@ -34,6 +36,7 @@ export class GroupReads {
   readonly #options: ReadsOptions;
   readonly #waiters = new Set<Waiter>();
   readonly #cancels = new Set<() => void>();
+  #awaiting = 0;
   #freshAt: number | undefined;
   #wantedUntil = 0;
   #isConfirming = false;
@@ -60,8 +63,9 @@ export class GroupReads {
     throw failure('service_unavailable', 'No leader confirmed the read in time.');
   }
 
-  async appliedThrough(index: number, timeoutMs: number): Promise<void> {
+  async appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void> {
     if (index <= this.#options.appliedIndex()) return;
+    const done = patience === 'patient' ? undefined : this.expedite();
     const isApplied = await new Promise<boolean>((resolve) => {
       const waiter: Waiter = { index, end };
       const cancel = this.#options.clock.after(timeoutMs, () => end(false));
@@ -74,7 +78,23 @@ export class GroupReads {
       if (this.#isClosed) end(false);
       else waiters.add(waiter);
     });
+    done?.();
     if (!isApplied) throw failure('service_unavailable', 'This node has not caught up far enough in time.');
+  }
+
+  /** Until the function returned is called, what is applied is awaited. */
+  expedite(): () => void {
+    this.#awaiting += 1;
+    this.#options.hurry();
+    let isOver = false;
+    return () => {
+      if (!isOver) this.#awaiting -= 1;
+      isOver = true;
+    };
+  }
+
+  get isAwaited(): boolean {
+    return this.#awaiting > 0;
   }
 
   stalenessMs(): number | undefined {

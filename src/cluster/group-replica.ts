@@ -23,7 +23,8 @@ import type { RaftMessage } from '../single-leader/messages.ts';
 import { createRaft, raftCore } from '../single-leader/raft.ts';
 import type { Raft, RaftOptions } from '../single-leader/state.ts';
 import type { Operation, Store } from '../store/store.ts';
-import type { CommittedEntry, StateMachine } from './group.ts';
+import type { CommittedEntry } from './group.ts';
+import type { StateMachine } from './state-machine.ts';
 
 /** The store's number for the one group of a cluster. */
 export const groupNumber = 1;
@@ -42,6 +43,8 @@ export interface ReplicaOptions {
   readonly read: WrittenLog;
   readonly send: (to: NodeId, message: RaftMessage) => void;
   readonly notice: (notice: RaftNotice) => void;
+  /** Whether somebody waits for entries to be applied. */
+  readonly isApplyAwaited: () => boolean;
   /** More is applied now. */
   readonly applied: () => void;
   readonly failed: (error: Error) => void;
@@ -165,7 +168,7 @@ export class GroupReplica {
     const data = entries.flatMap(committedEntry);
     this.#settle(
       this.#applies,
-      () => this.#options.stateMachine.apply(data, through),
+      () => this.#options.stateMachine.apply(data, through, this.#options.isApplyAwaited),
       (error) => {
         if (error === undefined) this.#applied = Math.max(this.#applied, last.index);
         settled(error);

@@ -10,6 +10,17 @@ import { leaderKnownTo } from '../single-leader/told.ts';
 import type { GroupStatus, MemberStatus } from './group.ts';
 import { nameOf } from './group-node-id.ts';
 
+export interface GroupStanding {
+  /** Name of the leader, if known. */
+  readonly leader: string | undefined;
+  /** See {@link GroupStatus.leaderReady}. */
+  readonly leaderReady: boolean;
+  /** The last entry that is applied here. */
+  readonly applied: { readonly index: number; readonly term: number };
+  /** See {@link GroupStatus.lineage}. */
+  readonly lineage: number;
+}
+
 export interface StatusSource {
   readonly raft: Raft;
   readonly appliedIndex: number;
@@ -48,10 +59,42 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
     get members() {
       return (membership?.members ?? []).map((member) => memberStatus(member, raft, context));
     },
-    leaderReady: raft.role.kind === 'leader' && appliedIndex >= raft.role.epochIndex,
+    leaderReady: isLeaderReady(source),
     lineage: raft.lineage,
     fencedOut: membership !== undefined && !hasSay(membership, raft.lineage),
   };
+}
+
+const nowhere: GroupStanding = {
+  leader: undefined,
+  leaderReady: false,
+  applied: { index: 0, term: 0 },
+  lineage: 0,
+};
+
+export function standingOf(source: StatusSource | undefined): GroupStanding {
+  if (source === undefined) return nowhere;
+  const { raft, appliedIndex } = source;
+  const leader = leaderKnownTo(raft);
+  return {
+    leader: leader === undefined ? undefined : nameOf(leader),
+    leaderReady: isLeaderReady(source),
+    applied: { index: appliedIndex, term: termOf(raft, appliedIndex) },
+    lineage: raft.lineage,
+  };
+}
+
+export function isLeaderReady({ raft: { role }, appliedIndex }: StatusSource): boolean {
+  return role.kind === 'leader' && appliedIndex >= role.epochIndex;
+}
+
+/** Of a committed index: epochs say whose it is, also where the log no longer reaches back to it. */
+function termOf({ epochs }: Raft, index: number): number {
+  for (let at = epochs.length - 1; at >= 0; at -= 1) {
+    const { firstIndex, term } = epochs[at]!;
+    if (firstIndex <= index) return term;
+  }
+  return 0;
 }
 
 function memberStatus({ id, kind }: Member, raft: Raft, { tickMs, lagMsOf }: StatusContext): MemberStatus {

@@ -44,24 +44,13 @@ import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
 import { callKind, letterKind, truncateKind } from './group-kinds.ts';
+import type { GroupStanding } from './group-status.ts';
 import { decodeThrough } from './group-truncation.ts';
 import { GroupUpkeep } from './group-upkeep.ts';
+import type { StateMachine } from './state-machine.ts';
 
 export interface CommittedEntry extends LogPosition {
   readonly data: Uint8Array;
-}
-
-/** What a group's log means. */
-export interface StateMachine {
-  /** The highest index whose effects are durable here; asked again after a failed disk. 0: nothing was applied yet. */
-  appliedIndex(): number;
-  /**
-   * Applies entries in order and resolves when their effects, and `through`, are durable and visible. Never called
-   * again before it has settled. After a crash the last entries may come a second time.
-   * @param through where this batch ends; entries that are not for the state machine are left out, so `entries` may be
-   * empty
-   */
-  apply(entries: readonly CommittedEntry[], through: LogPosition): Promise<void>;
 }
 
 export type ProposalResult =
@@ -128,14 +117,21 @@ export interface ReadBarrier {
 
 export interface Group {
   status(): GroupStatus;
+  /** Of {@link status} what every request asks for, without the price of the rest. */
+  standing(): GroupStanding;
   propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult>;
   /**
    * Resolves once everything that was acknowledged before the call is applied here. On any node.
    * @throws TercetError service_unavailable when no leader could confirm it in time
    */
   readBarrier(): Promise<ReadBarrier>;
-  /** @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs` */
-  appliedThrough(index: number, timeoutMs: number): Promise<void>;
+  /**
+   * @param patience `patient`: it need not be applied any sooner because of this
+   * @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs`
+   */
+  appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void>;
+  /** Until the function returned is called, entries are applied as soon as they can be. */
+  expedite(): () => void;
   /**
    * What is applied here includes everything acknowledged up to so many milliseconds ago; undefined: unknown. Asking
    * keeps it fresh for a while: the group goes on confirming in the background.
@@ -264,6 +260,10 @@ class NodeGroup implements Group {
     return this.#home.status();
   }
 
+  standing(): GroupStanding {
+    return this.#home.standing();
+  }
+
   propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult> {
     return this.#home.desk.propose(data, ack);
   }
@@ -272,8 +272,12 @@ class NodeGroup implements Group {
     return this.#home.reads.barrier();
   }
 
-  appliedThrough(index: number, timeoutMs: number): Promise<void> {
-    return this.#home.reads.appliedThrough(index, timeoutMs);
+  appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void> {
+    return this.#home.reads.appliedThrough(index, timeoutMs, patience);
+  }
+
+  expedite(): () => void {
+    return this.#home.reads.expedite();
   }
 
   stalenessMs(): number | undefined {
@@ -346,7 +350,7 @@ class NodeGroup implements Group {
       if (letter.to === id) replica?.receive(letter.from, letter.message);
     } else if (kind === truncateKind) {
       const through = Math.min(decodeThrough(bytes), replica?.appliedIndex ?? 0);
-      if (this.status().leader === from)
+      if (this.standing().leader === from)
         replica?.request({ kind: 'truncate_prefix', through: asIndex(through) });
     }
   }

@@ -8,6 +8,10 @@ export class IdLocks {
   /** Id → resolves when its present holder and all who wait already are done. */
   readonly #tails = new Map<string, Promise<void>>();
 
+  areFree(ids: readonly string[]): boolean {
+    return ids.every((id) => !this.#tails.has(id));
+  }
+
   /** Resolves once all ids are held; the returned function lets them go. */
   async acquire(ids: readonly string[]): Promise<() => void> {
     let release = () => {};

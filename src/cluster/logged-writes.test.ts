@@ -216,3 +216,18 @@ describe('Databases of a group', () => {
     expect(bodyValue(restarted.databases.get('ledger'), 'x')).toEqual({ n: 1 });
   });
 });
+
+describe('What is applied', () => {
+  it('goes to the disk as one batch with how far that is', async () => {
+    const { ledger, log } = await opened();
+    await write(ledger, 'x', { n: 1 });
+    const follower = await openReplica();
+    const [last, ...before] = log.entries.toReversed();
+    await applyInBatches(follower, before.toReversed(), [1]);
+    const syncs = follower.store.syncCount();
+    await follower.catalog.apply([last!], last!, () => false);
+    expect(follower.store.syncCount()).toBe(syncs + 1);
+    expect(follower.catalog.appliedIndex()).toBe(last!.index);
+    expect(bodyValue(follower.databases.get('ledger'), 'x')).toEqual({ n: 1 });
+  });
+});

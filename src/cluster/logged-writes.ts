@@ -186,7 +186,7 @@ export class LoggedWrites implements Writes {
     work: () => Promise<{ readonly result: Result; readonly logged: Logged }>,
     until: 'acknowledged' | 'applied' = 'acknowledged',
   ): Promise<Result> {
-    const unlock = await this.#locks.acquire(ids);
+    const unlock = await this.#acquire(ids);
     const worked = await this.#ifLeading(work).catch((cause: unknown) => {
       unlock();
       throw cause;
@@ -194,8 +194,20 @@ export class LoggedWrites implements Writes {
     // Also a write that was not acknowledged in time is in the log: until it is applied nothing else may be checked.
     const settled = worked.logged.applied.then(unlock);
     if (worked.logged.failed !== undefined) throw worked.logged.failed;
-    if (until === 'applied') await settled;
+    if (until === 'applied') await this.#expedited(settled);
     return worked.result;
+  }
+
+  #acquire(ids: readonly string[]): Promise<() => void> {
+    const isFree = this.#locks.areFree(ids);
+    const unlock = this.#locks.acquire(ids);
+    return isFree ? unlock : this.#expedited(unlock);
+  }
+
+  /** Waits for something that waits for entries to be applied. */
+  async #expedited<Result>(result: Promise<Result>): Promise<Result> {
+    const done = this.#context.log.expedite();
+    return result.finally(done);
   }
 
   async #ifLeading<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -48,6 +48,7 @@ export function refusingCatalog({ store, uuid }: TestDataDirectory, count: numbe
       }
       await store.commit(operations);
     },
+    hurry: () => store.hurry(),
     health: () => store.health(),
     approximateBytes: (range) => store.approximateBytes(range),
     reclaim: (range) => store.reclaim(range),

@@ -15,8 +15,8 @@ import {
   type GroupOptions,
   type GroupSettings,
   openGroup,
-  type StateMachine,
 } from './group.ts';
+import type { StateMachine } from './state-machine.ts';
 
 const quick: GroupSettings = {
   tickMs: 10,

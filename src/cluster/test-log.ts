@@ -13,6 +13,7 @@ import { createMemoryStore } from '../store/memory-store.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import type { CommittedEntry, Group, GroupStatus, ProposalResult } from './group.ts';
+import type { GroupStanding } from './group-status.ts';
 
 export interface TestReplica {
   readonly store: MemoryStore;
@@ -58,12 +59,14 @@ export class TestLog {
     const status = () => this.#status();
     return {
       status,
+      standing: () => this.#standing(),
       propose: (data, ack) => this.#propose(data, ack),
       readBarrier: async () => {
         if (!this.confirms) throw failure('service_unavailable');
         return { index: this.entries.length, by: 'quorum' };
       },
       appliedThrough: (index) => this.#appliedThrough(index),
+      expedite: () => () => undefined,
       stalenessMs: () => 0,
       onChange: () => () => undefined,
       statePoint: () => undefined,
@@ -73,6 +76,11 @@ export class TestLog {
       close: async () => undefined,
       ...membership,
     };
+  }
+
+  #standing(): GroupStanding {
+    const { applied, leader, leaderReady, lineage = 0, term } = this.#status();
+    return { applied: { index: applied, term }, leader, leaderReady, lineage };
   }
 
   #status(): GroupStatus {
@@ -101,7 +109,7 @@ export class TestLog {
     if (result.kind === 'rejected') return result;
     this.entries.push(entry);
     this.#applying = this.#applying.then(async () => {
-      await this.#leader!.catalog.apply([entry], entry);
+      await this.#leader!.catalog.apply([entry], entry, () => true);
       for (const wake of [...this.#waiting]) wake();
     });
     return result;
@@ -161,7 +169,7 @@ export async function applyInBatches(
   for (let batch = 0; left.length > 0; batch += 1) {
     const size = sizes[Math.min(batch, sizes.length - 1)]!;
     const part = left.slice(0, size);
-    await catalog.apply(part, part.at(-1)!);
+    await catalog.apply(part, part.at(-1)!, () => true);
     left = left.slice(size);
   }
 }

@@ -7,7 +7,7 @@ import { formatPosition, parsePosition, resumeFrom } from '../replication/positi
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
-import type { KeyRange, Store } from '../store/store.ts';
+import type { CommitOptions, KeyRange, Store } from '../store/store.ts';
 import { allDocuments, allDocumentsByIds } from './all-documents.ts';
 import type { ApplySettings } from './apply.ts';
 import { Blobs } from './blobs.ts';
@@ -92,7 +92,10 @@ export class Database {
     this.leaderless = context.leaderless && new LeaderlessPart(context, context.leaderless);
     const settings = decodeSettings(context.store.get(context.keys.single(keyKinds.settings)));
     this.#applySettings = { ...settings, digest: context.digest };
-    this.#writer = new Writer({ begin: () => this.#begin(), commit: (result) => this.#commit(result) });
+    this.#writer = new Writer({
+      begin: () => this.#begin(),
+      commit: (result, options) => this.#commit(result, options),
+    });
     const applySettings = () => this.#applySettings;
     const submit = <Result>(work: (turn: Turn) => Result) => this.submit(work);
     this.inTurn = { keys: context.keys, store: context.store, settings: applySettings };
@@ -307,9 +310,9 @@ export class Database {
   // --- for strategies
 
   /** Runs work in a coming turn; resolves with its result once that is durable. */
-  async submit<Result>(work: (turn: Turn) => Result): Promise<Result> {
+  async submit<Result>(work: (turn: Turn) => Result, options?: CommitOptions): Promise<Result> {
     this.#mustExist();
-    return this.#writer.submit(work);
+    return this.#writer.submit(work, options);
   }
 
   /** Runs work on a turn that is thrown away: what would these writes do now? */
@@ -339,9 +342,9 @@ export class Database {
     return new Turn(leaderless === undefined ? context : { ...context, leaderless });
   }
 
-  async #commit(result: TurnResult): Promise<void> {
+  async #commit(result: TurnResult, options: CommitOptions): Promise<void> {
     if (result.operations.length === 0) return;
-    await this.#context.store.commit(result.operations);
+    await this.#context.store.commit(result.operations, options);
     if (result.settings !== undefined) this.#adopt(decodeSettings(result.settings));
     const changed = result.counters.lastSequence !== this.#counters.lastSequence;
     this.#counters = result.counters;

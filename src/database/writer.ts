@@ -5,6 +5,7 @@
  * state. So a write is never checked against something that a crash could take back, and one fsync carries them all.
  */
 
+import type { CommitOptions } from '../store/store.ts';
 import type { Turn, TurnResult } from './turn.ts';
 
 /** A turn ends when its batch has this many bytes, so that no batch holds the event loop or the disk for long. */
@@ -17,12 +18,13 @@ interface Task {
   readonly run: Work;
   readonly resolve: () => void;
   readonly reject: (cause: unknown) => void;
+  readonly options: CommitOptions;
 }
 
 export interface WriterHost {
   readonly begin: () => Turn;
   /** Makes the turn durable and then visible. */
-  readonly commit: (result: TurnResult) => Promise<void>;
+  readonly commit: (result: TurnResult, options: CommitOptions) => Promise<void>;
 }
 
 export class Writer {
@@ -35,7 +37,7 @@ export class Writer {
   }
 
   /** Runs `work` in a coming turn; resolves with its result when the turn is durable. */
-  submit<Result>(work: (turn: Turn) => Result): Promise<Result> {
+  submit<Result>(work: (turn: Turn) => Result, options: CommitOptions = {}): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
       let result: Result;
       this.#waiting.push({
@@ -43,7 +45,7 @@ export class Writer {
           result = work(turn);
         },
         resolve: () => resolve(result),
-        reject,
+        ...{ reject, options },
       });
       // A turn starts after the current batch of socket events, so that requests read together are written together.
       this.#running ??= new Promise((done) => setImmediate(() => void this.#drain().finally(done)));
@@ -66,7 +68,8 @@ export class Writer {
   async #turn(): Promise<void> {
     const { tasks, turn } = this.#gather();
     try {
-      await this.#host.commit(turn.finish());
+      const patienceMs = Math.min(...tasks.map(({ options }) => options.patienceMs ?? 0));
+      await this.#host.commit(turn.finish(), { patienceMs });
     } catch (cause) {
       for (const task of tasks) task.reject(cause);
       return;

@@ -89,3 +89,38 @@ test('idle waits for all that was called', async () => {
   await Promise.all([...commits, idle]);
   expect(ended).toEqual(['commit', 'commit', 'idle']);
 });
+
+test('a patient commit begins no write, and keeps its place in the next one', async () => {
+  const { groups, ends, write } = heldWrite();
+  const group = new GroupCommit({ groupBytesMax: 1_000, write });
+  const patient = group.commit([put(1)], { patienceMs: 600_000 });
+  await turn();
+  expect(groups).toEqual([]);
+  const other = group.commit([put(2)]);
+  await turn();
+  expect(groups).toEqual([[1, 2]]);
+  const later = group.commit([put(3)], { patienceMs: 600_000 });
+  ends[0]!.succeed();
+  await Promise.all([patient, other]);
+  await turn();
+  expect(groups).toEqual([[1, 2]]);
+  group.hurry();
+  await turn();
+  ends[1]!.succeed();
+  await later;
+  expect(groups).toEqual([[1, 2], [3]]);
+});
+
+test('a patient commit that nobody joins is written when its time is over, and before it is idle', async () => {
+  const groups: number[] = [];
+  const group = new GroupCommit({
+    groupBytesMax: 1_000,
+    write: async (operations) => void groups.push(operations.length),
+  });
+  await group.commit([put(1)], { patienceMs: 1 });
+  expect(groups).toEqual([1]);
+  const last = group.commit([put(2)], { patienceMs: 600_000 });
+  await group.idle();
+  await last;
+  expect(groups).toEqual([1, 1]);
+});

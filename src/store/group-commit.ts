@@ -6,12 +6,16 @@
  * Groups keep the order of the calls, and a group is as atomic as the write under it; callers of one group share its
  * outcome. A batch is never split, so a group exceeds `groupBytesMax` only if its single batch does.
  *
+ * A patient commit begins no write: it joins the next one, in its place, and makes one of its own when its time is over.
+ *
  * Left out: what a failure means. The write decides that and rejects; later groups are still handed to it.
  */
 
-import type { Operation } from './store.ts';
+import type { CommitOptions, Operation } from './store.ts';
 
 interface Waiting {
+  /** Monotonic milliseconds; for one without patience this is over. */
+  deadline: number;
   readonly operations: readonly Operation[];
   readonly bytes: number;
   readonly resolve: () => void;
@@ -29,31 +33,51 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
   }
 
   /** Resolves or rejects with the group that carries these operations; they must not be changed until then. */
-  commit(operations: readonly Operation[]): Promise<void> {
+  commit(operations: readonly Operation[], { patienceMs = 0 }: CommitOptions = {}): Promise<void> {
     const bytes = bytesOf(operations);
+    const deadline = patienceMs > 0 ? performance.now() + patienceMs : Number.NEGATIVE_INFINITY;
     const outcome = new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ operations, bytes, resolve, reject });
+      this.#waiting.push({ deadline, operations, bytes, resolve, reject });
     });
-    this.#running ??= this.#run();
+    this.#begin();
     return outcome;
+  }
+
+  /** Ends the patience of all that waits. */
+  hurry(): void {
+    for (const waiting of this.#waiting) waiting.deadline = Number.NEGATIVE_INFINITY;
+    this.#begin();
   }
 
   /** Resolves when nothing is waiting or on its way. */
   async idle(): Promise<void> {
+    this.hurry();
     while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Writes now if somebody cannot wait, else when the first one's time is over. */
+  #begin(): void {
+    clearTimeout(this.#timer);
+    if (this.#running !== undefined || this.#waiting.length === 0) return;
+    const waitMs = Math.min(...this.#waiting.map(({ deadline }) => deadline)) - performance.now();
+    if (waitMs > 0) this.#timer = setTimeout(() => this.hurry(), waitMs);
+    else this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
     // Let all calls of this turn of the event loop into the first group.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup());
+    do await this.#writeGroup(this.#takeGroup());
+    while (this.#waiting.some(({ deadline }) => deadline <= performance.now()));
     this.#running = undefined;
+    this.#begin();
   }
 
   #takeGroup(): Waiting[] {

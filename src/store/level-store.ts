@@ -41,7 +41,7 @@ import {
   levelTuning,
   openLevel,
 } from './level-open.ts';
-import type { Entry, KeyRange, Operation, ScanOptions, Store, StoreHealth } from './store.ts';
+import type { CommitOptions, Entry, KeyRange, Operation, ScanOptions, Store, StoreHealth } from './store.ts';
 
 export interface LevelStoreOptions {
   /** Written into a new directory's FORMAT file: the version of Tercet that made it. */
@@ -161,10 +161,14 @@ class LevelStoreOn implements LevelStore {
     return this.#chunks(iterator, Math.min(limit, chunkEntriesMax));
   }
 
-  commit(operations: readonly Operation[]): Promise<void> {
+  commit(operations: readonly Operation[], options?: CommitOptions): Promise<void> {
     this.#assertOpen();
     for (const { key } of operations) assert(key.byteLength > 0, 'a key has at least one byte');
-    return this.#group.commit(operations);
+    return this.#group.commit(operations, options);
+  }
+
+  hurry(): void {
+    this.#group.hurry();
   }
 
   health(): StoreHealth {

@@ -14,7 +14,7 @@
 import { assert, TercetError } from '../errors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { SortedEntries } from './sorted-entries.ts';
-import type { Entry, KeyRange, Operation, ScanOptions, Store, StoreHealth } from './store.ts';
+import type { CommitOptions, Entry, KeyRange, Operation, ScanOptions, Store, StoreHealth } from './store.ts';
 
 export interface MemoryStoreOptions {
   /** Called once for each group of commits: the fsync. Resolves at once if left out. */
@@ -64,10 +64,14 @@ class MemoryStoreOn implements MemoryStore {
     return this.#chunks(snapshot, range, options);
   }
 
-  commit(operations: readonly Operation[]): Promise<void> {
+  commit(operations: readonly Operation[], options?: CommitOptions): Promise<void> {
     this.#assertOpen();
     for (const { key } of operations) assert(key.byteLength > 0, 'a key has at least one byte');
-    return this.#group.commit(operations);
+    return this.#group.commit(operations, options);
+  }
+
+  hurry(): void {
+    this.#group.hurry();
   }
 
   health(): StoreHealth {

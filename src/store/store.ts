@@ -8,6 +8,8 @@
  * 4. Commits become visible in the order in which they were called.
  * 5. A scan sees the state at the moment of its call, whatever is committed while it runs.
  * 6. Commits that arrive while one is on its way share the next fsync (group commit).
+ * 7. A patient commit waits for others to share an fsync with, for as long as it said, but not behind `hurry`. It keeps its
+ *    place in the order: what is called later is durable later, or together with it.
  */
 
 export interface KeyRange {
@@ -36,6 +38,11 @@ export type Operation =
   | { readonly kind: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: 'delete'; readonly key: Uint8Array };
 
+export interface CommitOptions {
+  /** So many milliseconds it may wait for a commit that cannot, to share its fsync; 0, the default: none. */
+  readonly patienceMs?: number;
+}
+
 export type StoreHealth =
   | { readonly kind: 'writable' }
   /** Writes are refused with `cause`; reads go on; the store tries by itself to become writable again. */
@@ -50,7 +57,9 @@ export interface Store {
    * Makes a batch durable, then visible. Its bytes must not be changed before the promise settles.
    * @throws TercetError `insufficient_storage`, `disk_failure` (both: did not happen) or `write_outcome_unknown`
    */
-  commit(operations: readonly Operation[]): Promise<void>;
+  commit(operations: readonly Operation[], options?: CommitOptions): Promise<void>;
+  /** Somebody waits for what waits patiently: it goes to the disk now. */
+  hurry(): void;
   health(): StoreHealth;
   /** Bytes on disk that a range takes, roughly. */
   approximateBytes(range: KeyRange): Promise<number>;

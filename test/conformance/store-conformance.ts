@@ -68,6 +68,19 @@ function describeCommits({ store, syncCount, reopen }: Hand): void {
     expect(text(store().get(bytes('b')))).toBe('2');
   });
 
+  test('a patient commit shares the fsync of the next one, and is not later than it', async () => {
+    const before = syncCount();
+    const patient = store().commit([put('a', '1'), put('b', '1')], { patienceMs: 600_000 });
+    await Promise.all([patient, store().commit([put('b', '2')])]);
+    expect(syncCount()).toBe(before + 1);
+    expect([text(store().get(bytes('a'))), text(store().get(bytes('b')))]).toEqual(['1', '2']);
+    const hurried = store().commit([put('c', '1')], { patienceMs: 600_000 });
+    store().hurry();
+    await hurried;
+    await reopen();
+    expect(text(store().get(bytes('c')))).toBe('1');
+  });
+
   test('a batch is not visible before it is durable, and then whole', async () => {
     const before = syncCount();
     const committed = store().commit([put('a', '1'), put('b', '2')]);

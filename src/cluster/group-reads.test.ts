@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { systemClock } from '../runtime/system-clock.ts';
+import { GroupReads } from './group-reads.ts';
+
+function readsAt(applied: { index: number }) {
+  const hurried = { count: 0 };
+  const reads = new GroupReads({
+    ...{ clock: systemClock, readMsMax: 10_000 },
+    ask: async () => ({ kind: 'ready', index: applied.index, by: 'quorum' }),
+    appliedIndex: () => applied.index,
+    hurry: () => {
+      hurried.count += 1;
+    },
+  });
+  return { reads, hurried };
+}
+
+it('hurries what is applied for who waits, and for as long as somebody does', async () => {
+  const applied = { index: 1 };
+  const { reads, hurried } = readsAt(applied);
+  await reads.appliedThrough(1, 10_000);
+  expect([reads.isAwaited, hurried.count]).toEqual([false, 0]);
+  const done = reads.expedite();
+  const waited = reads.appliedThrough(2, 10_000);
+  expect([reads.isAwaited, hurried.count]).toEqual([true, 2]);
+  done();
+  done();
+  expect(reads.isAwaited).toBe(true);
+  applied.index = 2;
+  reads.applied();
+  await waited;
+  expect(reads.isAwaited).toBe(false);
+});
+
+it('hurries nothing for who is patient', async () => {
+  const applied = { index: 1 };
+  const { reads, hurried } = readsAt(applied);
+  const waited = reads.appliedThrough(2, 10_000, 'patient');
+  expect([reads.isAwaited, hurried.count]).toEqual([false, 0]);
+  applied.index = 2;
+  reads.applied();
+  await waited;
+});
