@@ -1,11 +1,11 @@
 /**
- * What a simulated replica applies its log to: documents that hold one value each, and recovered branches.
+ * What a simulated replica applies its log to: documents that hold one value each, and the values that came back.
  *
  * It stands for the database: entries come in order, the result is made durable together with the index it reaches, and is
  * visible once it is durable. The leader has checked every write against what comes before it, so a write that does not
  * fit here means that two replicas have different logs.
  *
- *   A d name      → value of a document           A b value → a branch           A i → index and epoch term
+ *   A d name      → value of a document           A b value → came back          A i → index and epoch term
  */
 
 import { assert } from '../src/errors.ts';
@@ -69,10 +69,10 @@ export class Application {
   replaceBy(next: AppliedState): Operation[] {
     const operations: Operation[] = [];
     for (const document of this.#planned.documents.keys()) operations.push(removal(`d${document}`));
-    for (const branch of this.#planned.branches) operations.push(removal(`b${branch}`));
+    for (const value of this.#planned.recovered) operations.push(removal(`b${value}`));
     this.#planned = next;
     for (const [document, value] of next.documents) operations.push(put(`d${document}`, value));
-    for (const branch of next.branches) operations.push(put(`b${branch}`, branch));
+    for (const value of next.recovered) operations.push(put(`b${value}`, value));
     operations.push(put('i', [next.index, next.epochTerm]));
     return operations;
   }
@@ -83,7 +83,7 @@ function applyEntries(
   entries: readonly Entry[],
 ): { readonly state: AppliedState; readonly operations: Operation[] } {
   const documents = new Map(before.documents);
-  const branches = new Set(before.branches);
+  const recovered = new Set(before.recovered);
   const operations: Operation[] = [];
   let { index, epochTerm } = before;
   for (const entry of entries) {
@@ -95,44 +95,48 @@ function applyEntries(
     if (entry.body.kind === 'epoch') epochTerm = entry.term;
     if (entry.body.kind !== 'data') continue;
     const command = decodeCommand(entry.body.data);
-    if (command.kind === 'write') {
-      const held = documents.get(command.document) ?? absent;
+    const { document, value } = command;
+    if (command.kind === 'recovered') {
+      // Brought twice, it changes nothing.
+      if (recovered.has(value)) continue;
+      recovered.add(value);
+      operations.push(put(`b${value}`, value));
+      if (!command.isCurrent) continue;
+    } else {
+      const held = documents.get(document) ?? absent;
       assert(
         held === command.expected,
-        `the leader checked the write ${command.value} at index ${index} against ${command.expected}, here is ${held}`,
+        `the leader checked the write ${value} at index ${index} against ${command.expected}, here is ${held}`,
       );
-      documents.set(command.document, command.value);
-      operations.push(put(`d${command.document}`, command.value));
-    } else {
-      branches.add(command.value);
-      operations.push(put(`b${command.value}`, command.value));
     }
+    documents.set(document, value);
+    operations.push(put(`d${document}`, value));
   }
   if (index === before.index) return { state: before, operations: [] };
   operations.push(put('i', [index, epochTerm]));
-  return { state: { index, epochTerm, documents, branches }, operations };
+  return { state: { index, epochTerm, documents, recovered }, operations };
 }
 
 /** Reads what {@link applicationRange} of a disk holds. */
 export function readApplied(pairs: Iterable<StoredPair>): AppliedState {
   const documents = new Map<string, number>();
-  const branches = new Set<number>();
+  const recovered = new Set<number>();
   let [index, epochTerm] = [0, 0];
   for (const { key, value } of pairs) {
     const name = decoder.decode(key).slice(1);
     const held: unknown = JSON.parse(decoder.decode(value));
     if (name.startsWith('d')) documents.set(name.slice(1), held as number);
-    else if (name.startsWith('b')) branches.add(held as number);
+    else if (name.startsWith('b')) recovered.add(held as number);
     else [index, epochTerm] = held as [number, number];
   }
-  return { index, epochTerm, documents, branches };
+  return { index, epochTerm, documents, recovered };
 }
 
 /** Equal states give equal texts. */
-export function renderDocuments({ documents, branches }: AppliedState): string {
+export function renderDocuments({ documents, recovered }: AppliedState): string {
   const held = [...documents].sort(([left], [right]) => (left < right ? -1 : 1));
-  const kept = [...branches].sort((left, right) => left - right);
-  return `${held.map(([document, value]) => `${document}=${value}`).join(' ')} branches ${kept.join(' ')}`;
+  const kept = [...recovered].sort((left, right) => left - right);
+  return `${held.map(([document, value]) => `${document}=${value}`).join(' ')} recovered ${kept.join(' ')}`;
 }
 
 function put(name: string, value: unknown): Operation {

@@ -28,6 +28,8 @@ export interface Canary {
   readonly ignoresToken?: boolean;
   /** Entries that a deposed leader gives up are gone. */
   readonly dropsRecovered?: boolean;
+  /** Of a write that comes back and the one that is current, either may win. */
+  readonly letsLateWritesWin?: boolean;
 }
 
 export interface PlantedBug {
@@ -104,6 +106,12 @@ export const plantedBugs: Readonly<Record<string, PlantedBug>> = {
     explanation: 'what a deposed leader has to give up is thrown away',
     canary: { dropsRecovered: true },
     profile: 'all',
+    seedsMax: 20,
+  },
+  'late-write-wins': {
+    explanation: 'a write that comes back may displace what was acknowledged since',
+    canary: { letsLateWritesWin: true },
+    profile: 'elections',
     seedsMax: 20,
   },
   'election-stuck': {

@@ -36,7 +36,8 @@ export class Cluster {
   readonly nodes: readonly SimulatedNode[];
   readonly #world: World;
   readonly #applied = new Map<number, AppliedWrite>();
-  readonly #recovered = new Set<number>();
+  /** Values that came back, and the first index at which they did. */
+  readonly #recovered = new Map<number, number>();
   #watch: ((moment: LeaderMoment, node: SimulatedNode) => void) | undefined;
   #lastElectedTerm = 0;
 
@@ -107,7 +108,9 @@ export class Cluster {
 
   /** The one order of the writes, as far as any node has applied it. */
   appliedWrites(): AppliedWrite[] {
-    return [...this.#applied.values()].sort((left, right) => left.index - right.index);
+    const isFirst = ({ index, value, isLate }: AppliedWrite) =>
+      !isLate || this.#recovered.get(value) === index;
+    return [...this.#applied.values()].filter(isFirst).sort((left, right) => left.index - right.index);
   }
 
   /** Values that came back as branches, or that the disk of a node which was removed still holds. */
@@ -116,7 +119,7 @@ export class Cluster {
     const outside = this.nodes.filter((node) => !members.has(node.id));
     const held = outside.flatMap((node) => node.entriesOnDisk());
     const values = held.flatMap(({ body }) => (body.kind === 'data' ? [decodeCommand(body.data).value] : []));
-    return new Set([...this.#recovered, ...values]);
+    return new Set([...this.#recovered.keys(), ...values]);
   }
 
   /** What the members hold that are up. */
@@ -164,9 +167,12 @@ export class Cluster {
     const what = command === undefined ? body.kind : `${command.kind} ${command.value}`;
     const content = `${what} of term ${term}`;
     this.fencing.seeApplied({ at: this.#world.now(), node, index, content });
-    if (command?.kind === 'branch') this.#recovered.add(command.value);
-    if (command?.kind !== 'write' || this.#applied.has(index)) return;
-    this.#applied.set(index, { index, document: command.document, value: command.value });
+    if (command === undefined || this.#applied.has(index)) return;
+    const { document, expected, value } = command;
+    const isLate = command.kind === 'recovered';
+    if (isLate) this.#recovered.set(value, Math.min(index, this.#recovered.get(value) ?? index));
+    if (isLate && !command.isCurrent) return;
+    this.#applied.set(index, { index, document, expected, value, isLate });
   }
 }
 

@@ -4,10 +4,22 @@ import type { Entry, StatePoint } from '../src/single-leader/entry.ts';
 import type { RaftMessage } from '../src/single-leader/messages.ts';
 
 export type Command =
-  /** Checked by the leader: `expected` is what the document holds when this is applied. */
-  | { readonly kind: 'write'; readonly document: string; readonly expected: number; readonly value: number }
-  /** A write that left the log of a deposed leader, kept as a branch. */
-  | { readonly kind: 'branch'; readonly document: string; readonly value: number };
+  | WriteCommand
+  /** A write that left the log of a deposed leader comes back: as what is current, or as a branch. */
+  | (Omit<WriteCommand, 'kind' | 'isToldEarly'> & {
+      readonly kind: 'recovered';
+      readonly isCurrent: boolean;
+    });
+
+export interface WriteCommand {
+  readonly kind: 'write';
+  readonly document: string;
+  /** Checked by the leader: what the document holds when this is applied. */
+  readonly expected: number;
+  readonly value: number;
+  /** Its client may be told before it is committed. */
+  readonly isToldEarly: boolean;
+}
 
 /** Everything a replica has applied. */
 export interface AppliedState {
@@ -15,16 +27,17 @@ export interface AppliedState {
   /** Term of the last epoch entry among it. */
   readonly epochTerm: number;
   readonly documents: ReadonlyMap<string, number>;
-  readonly branches: ReadonlySet<number>;
+  /** Values that came back. */
+  readonly recovered: ReadonlySet<number>;
 }
 
 export type NodeMessage =
   | { readonly kind: 'raft'; readonly message: RaftMessage }
   | { readonly kind: 'state_request'; readonly atLeast: number }
   | { readonly kind: 'state'; readonly point: StatePoint; readonly state: AppliedState }
-  /** Entries that left the sender's log: keep them as branches. */
-  | { readonly kind: 'branches'; readonly entries: readonly Entry[] }
-  | { readonly kind: 'branches_kept'; readonly entries: readonly Entry[] };
+  /** Entries that left the sender's log: keep what they say. */
+  | { readonly kind: 'recovered'; readonly entries: readonly Entry[] }
+  | { readonly kind: 'recovered_kept'; readonly entries: readonly Entry[] };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

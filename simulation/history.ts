@@ -81,7 +81,10 @@ export type ClientRecord = WriteRecord | ReadRecord;
 export interface AppliedWrite {
   readonly index: LogIndex;
   readonly document: string;
+  readonly expected: number;
   readonly value: number;
+  /** It came back from the disk of a deposed leader. */
+  readonly isLate: boolean;
 }
 
 /** Somebody broke a promise: which one, and the evidence in a sentence. */

@@ -72,7 +72,7 @@ export interface ReplicaStart {
   readonly applied: AppliedState;
 }
 
-const branchAck: AckRule = {
+const recoveredAck: AckRule = {
   policy: { kind: 'semi_sync', followers: 'majority' },
   onTimeout: 'block',
   timeoutTicks: 1,
@@ -90,7 +90,8 @@ export class Replica {
   readonly #writes: WriteDesk;
   readonly #reads: ReadDesk;
   readonly #transfers: TransferDesk;
-  readonly #branches = new Map<number, () => void>();
+  /** Told once what came back is committed. */
+  readonly #recovering = new Map<number, () => void>();
   #nextId = 1;
   #truncatedThrough = 0;
   /** What was committed when it last took up a role. */
@@ -142,10 +143,10 @@ export class Replica {
         return this.#transfers.stateRequested(from, message.atLeast);
       case 'state':
         return this.#transfers.stateArrived(message.point, message.state);
-      case 'branches':
-        return this.#transfers.branchesOffered(from, message.entries);
-      case 'branches_kept':
-        return this.#transfers.branchesKept(message.entries);
+      case 'recovered':
+        return this.#transfers.recoveredOffered(from, message.entries);
+      case 'recovered_kept':
+        return this.#transfers.recoveredKept(message.entries);
     }
   }
 
@@ -230,11 +231,11 @@ export class Replica {
       case 'proposal_logged':
         return this.#writes.logged(notice.id, notice.position.index);
       case 'proposal_rejected':
-        this.#branches.delete(notice.id);
+        this.#recovering.delete(notice.id);
         return this.#writes.rejected(notice.id, notice.leader);
       case 'acknowledged':
-        if (notice.outcome === 'met') this.#branches.get(notice.id)?.();
-        this.#branches.delete(notice.id);
+        if (notice.outcome === 'met') this.#recovering.get(notice.id)?.();
+        this.#recovering.delete(notice.id);
         return this.#writes.acknowledged(notice.id, notice.outcome, notice.receipt);
       case 'read_ready':
         return this.#reads.ready(notice.id, notice.index);
@@ -258,11 +259,10 @@ export class Replica {
   }
 
   #createWriteDesk(): WriteDesk {
-    const { self, ports } = this.#start;
+    const { self, ports, canary } = this.#start;
     return new WriteDesk({
       self,
-      propose: (id, data, { ack }) =>
-        this.#driver.request({ kind: 'propose', proposals: [{ id, data, ack }] }),
+      propose: (id, data, ack) => this.#driver.request({ kind: 'propose', proposals: [{ id, data, ack }] }),
       nextId: () => this.#takeId(),
       leader: () => this.#leader(),
       knowsWholeLog: () => this.isLeader() && this.#application.state().epochTerm === this.#raft.term,
@@ -271,6 +271,7 @@ export class Replica {
       readBarrier: (ready) => this.#reads.barrier(ready),
       membership: () => this.membership(),
       durableOn: ports.durableOn,
+      letsLateWritesWin: canary.letsLateWritesWin === true,
     });
   }
 
@@ -299,11 +300,12 @@ export class Replica {
       pointAt: (index) =>
         index < this.#raft.log.start.index ? undefined : statePoint(this.#raft, asIndex(index)),
       install: (point, write) => this.#driver.request({ kind: 'state_installed', point }, write),
-      propose: (data, committed) => {
+      recover: (write, committed) => {
         const id = this.#takeId();
-        this.#branches.set(id, committed);
-        this.#driver.request({ kind: 'propose', proposals: [{ id, data, ack: branchAck }] });
+        this.#recovering.set(id, committed);
+        if (!this.#writes.recover(id, write, recoveredAck)) this.#recovering.delete(id);
       },
+      lineage: () => this.#raft.lineage,
       recovered: log.recovered,
       dropsRecovered: canary.dropsRecovered === true,
     });

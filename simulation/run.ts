@@ -13,6 +13,7 @@ import { raftDefaults } from '../src/single-leader/state.ts';
 import type { Canary } from './canaries.ts';
 import { checkConvergence } from './checkers/convergence.ts';
 import { checkDurability } from './checkers/durability.ts';
+import { checkLateWrites } from './checkers/late-writes.ts';
 import { checkLinearizability } from './checkers/linearizability.ts';
 import { checkLiveness } from './checkers/liveness.ts';
 import { checkSessions } from './checkers/session.ts';
@@ -136,6 +137,7 @@ function runPhases({ world, cluster, workload, nemesis }: Running, seconds: numb
     ...checkLinearizability(records),
     ...checkDurability({ records, applied, recovered: cluster.recoveredValues() }),
     ...checkSessions({ records, applied }),
+    ...checkLateWrites(applied),
     ...checkConvergence(cluster.finalStates()),
     ...checkLiveness({ records, healedAt, dueAt, writesMin: livenessWritesMin }),
   ];

@@ -10,7 +10,7 @@ import type { DriverLog, StateWrite } from '../src/runtime/driver-log.ts';
 import type { Entry, StatePoint } from '../src/single-leader/entry.ts';
 import type { RaftNotice } from '../src/single-leader/events.ts';
 import type { Application } from './application.ts';
-import { type AppliedState, decodeCommand, encodeCommand, type NodeMessage } from './commands.ts';
+import { type AppliedState, decodeCommand, type NodeMessage, type WriteCommand } from './commands.ts';
 
 type StateNeeded = Extract<RaftNotice, { kind: 'state_needed' }>;
 
@@ -24,8 +24,10 @@ export interface TransferDeskPorts {
   readonly pointAt: (index: number) => StatePoint | undefined;
   /** Tells the core, and makes the state durable with what the core writes. */
   readonly install: (point: StatePoint, write: StateWrite) => void;
-  /** Proposes data to the group as its leader; calls back once it is committed. */
-  readonly propose: (data: Uint8Array, committed: () => void) => void;
+  /** Proposes a write again as the leader; calls back once it is committed. */
+  readonly recover: (write: WriteCommand, committed: () => void) => void;
+  /** The term in which a membership was last forced. */
+  readonly lineage: () => number;
   /** Entries that an earlier life left. */
   readonly recovered: readonly Entry[];
   /** A planted bug: what left the log is gone. */
@@ -85,23 +87,29 @@ export class TransferDesk {
   offerRecovered(): void {
     const leader = this.#ports.leader();
     if (this.#recovered.length === 0 || leader === undefined) return;
-    if (leader === this.#ports.self) this.branchesOffered(this.#ports.self, this.#recovered);
-    else this.#ports.send(leader, { kind: 'branches', entries: this.#recovered });
+    const owed = this.#recovered.filter((entry) => this.#isOwed(entry));
+    this.recoveredKept(this.#recovered.filter((entry) => !owed.includes(entry)));
+    if (owed.length === 0) return;
+    if (leader === this.#ports.self) this.recoveredOffered(leader, owed);
+    else this.#ports.send(leader, { kind: 'recovered', entries: owed });
   }
 
-  /** As the leader: makes them the group's. */
-  branchesOffered(from: string, entries: readonly Entry[]): void {
+  /** As the leader: makes what they say the group's. */
+  recoveredOffered(from: string, entries: readonly Entry[]): void {
+    const { application, recover, self, send } = this.#ports;
     for (const entry of entries) {
-      if (entry.body.kind !== 'data') continue;
-      const { document, value } = decodeCommand(entry.body.data);
-      this.#ports.propose(encodeCommand({ kind: 'branch', document, value }), () => {
-        if (from === this.#ports.self) this.branchesKept([entry]);
-        else this.#ports.send(from, { kind: 'branches_kept', entries: [entry] });
-      });
+      const write = writeOf(entry);
+      if (write === undefined) continue;
+      const kept = () => {
+        if (from === self) this.recoveredKept([entry]);
+        else send(from, { kind: 'recovered_kept', entries: [entry] });
+      };
+      if (application.state().recovered.has(write.value)) kept();
+      else recover(write, kept);
     }
   }
 
-  branchesKept(entries: readonly Entry[]): void {
+  recoveredKept(entries: readonly Entry[]): void {
     const isKept = (own: Entry) => entries.some((one) => one.index === own.index && one.term === own.term);
     const kept = this.#recovered.filter(isKept);
     if (kept.length === 0) return;
@@ -109,4 +117,18 @@ export class TransferDesk {
     // Should this fail, the next life offers them again, which changes nothing.
     this.#ports.log.forgetRecovered(kept, () => {});
   }
+
+  /** Somebody was told of it, or it was committed before a forced membership went on without it. */
+  #isOwed(entry: Entry): boolean {
+    return writeOf(entry)?.isToldEarly === true || entry.term < this.#ports.lineage();
+  }
+}
+
+/** What a recovered write wrote may have come back itself. */
+function writeOf({ body }: Entry): WriteCommand | undefined {
+  if (body.kind !== 'data') return undefined;
+  const command = decodeCommand(body.data);
+  if (command.kind === 'write') return command;
+  const { document, expected, value } = command;
+  return { kind: 'write', document, expected, value, isToldEarly: true };
 }

@@ -7,10 +7,10 @@
  * after a linearizable read says so: a deposed leader, or a write that may still vanish, proves nothing.
  */
 
-import type { AckOutcome, Receipt } from '../src/single-leader/ack-policy.ts';
+import type { AckOutcome, AckRule, Receipt } from '../src/single-leader/ack-policy.ts';
 import type { Membership } from '../src/single-leader/entry.ts';
 import { electors } from '../src/single-leader/membership.ts';
-import { encodeCommand } from './commands.ts';
+import { encodeCommand, type WriteCommand } from './commands.ts';
 import type { AckPromise } from './history.ts';
 import type { Answer, WriteAnswer, WriteRequest } from './requests.ts';
 
@@ -27,7 +27,7 @@ interface InFlight {
 
 export interface WriteDeskPorts {
   readonly self: string;
-  readonly propose: (id: number, data: Uint8Array, request: WriteRequest) => void;
+  readonly propose: (id: number, data: Uint8Array, ack: AckRule) => void;
   readonly nextId: () => number;
   readonly leader: () => string | undefined;
   /** This node leads, and has applied everything from before its term. */
@@ -38,6 +38,8 @@ export interface WriteDeskPorts {
   readonly readBarrier: (ready: (isReady: boolean) => void) => void;
   readonly membership: () => Membership | undefined;
   readonly durableOn: (index: number, term: number) => readonly string[];
+  /** A planted bug: a write that comes back is current if it wins by the rule for branches. */
+  readonly letsLateWritesWin: boolean;
 }
 
 export class WriteDesk {
@@ -51,16 +53,30 @@ export class WriteDesk {
   }
 
   write(request: WriteRequest, answer: Answer<WriteAnswer>): void {
-    const { propose, nextId, knowsWholeLog, appliedValue, leader } = this.#ports;
+    const { propose, nextId, knowsWholeLog, leader } = this.#ports;
     if (!knowsWholeLog()) return answer({ kind: 'refused', leader: leader() });
-    const held = this.#inFlight.get(request.document)?.at(-1)?.value ?? appliedValue(request.document);
+    const held = this.#heldOf(request.document);
     if (held !== request.expected) return this.#proveConflict(request, answer);
     const id = nextId();
     this.#pending.set(id, { request, answer });
-    const before = this.#inFlight.get(request.document) ?? [];
-    this.#inFlight.set(request.document, [...before, { id, value: request.value, index: undefined }]);
-    const { document, expected, value } = request;
-    propose(id, encodeCommand({ kind: 'write', document, expected, value }), request);
+    const { document, expected, value, ack } = request;
+    this.#hold(id, document, value);
+    const isToldEarly = ack.policy.kind === 'async' || ack.onTimeout === 'degrade';
+    propose(id, encodeCommand({ kind: 'write', document, expected, value, isToldEarly }), ack);
+  }
+
+  /**
+   * A write that a deposed leader held alone comes back, under `id`: it is current where nobody wrote since, and otherwise a
+   * branch. False: only a leader that knows the whole log can tell.
+   */
+  recover(id: number, { document, expected, value }: WriteCommand, ack: AckRule): boolean {
+    const { propose, knowsWholeLog, letsLateWritesWin } = this.#ports;
+    if (!knowsWholeLog()) return false;
+    const held = this.#heldOf(document);
+    const isCurrent = held === expected || (letsLateWritesWin && value % 2 === 0);
+    if (isCurrent) this.#hold(id, document, value);
+    propose(id, encodeCommand({ kind: 'recovered', document, expected, value, isCurrent }), ack);
+    return true;
   }
 
   logged(id: number, index: number): void {
@@ -116,6 +132,15 @@ export class WriteDesk {
     if (membership === undefined) return nodes;
     const counted = new Set<string>(electors(membership).map((member) => member.id));
     return nodes.filter((node) => counted.has(node));
+  }
+
+  #heldOf(document: string): number {
+    return this.#inFlight.get(document)?.at(-1)?.value ?? this.#ports.appliedValue(document);
+  }
+
+  #hold(id: number, document: string, value: number): void {
+    const before = this.#inFlight.get(document) ?? [];
+    this.#inFlight.set(document, [...before, { id, value, index: undefined }]);
   }
 
   #forgetInFlight(isOver: (inFlight: InFlight) => boolean): void {

@@ -3,7 +3,7 @@ import { type AppliedWrite, absent, type WriteResult } from '../history.ts';
 import { checkDurability } from './durability.ts';
 import { unanswered, write } from './test-records.ts';
 
-const applied: AppliedWrite[] = [{ index: 1, document: 'd1', value: 1 }];
+const applied: AppliedWrite[] = [{ index: 1, document: 'd1', expected: absent, value: 1, isLate: false }];
 const none = new Set<number>();
 const async = { kind: 'async', disksMin: 1 } as const;
 

@@ -4,9 +4,9 @@ import { checkSessions } from './session.ts';
 import { read, write } from './test-records.ts';
 
 const applied: AppliedWrite[] = [
-  { index: 4, document: 'd1', value: 1 },
-  { index: 6, document: 'd2', value: 2 },
-  { index: 9, document: 'd1', value: 3 },
+  { index: 4, document: 'd1', expected: absent, value: 1, isLate: false },
+  { index: 6, document: 'd2', expected: absent, value: 2, isLate: false },
+  { index: 9, document: 'd1', expected: absent, value: 3, isLate: false },
 ];
 
 describe('session', () => {
