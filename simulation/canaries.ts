@@ -35,8 +35,10 @@ export interface Canary {
 export interface PlantedBug {
   readonly canary: Canary;
   readonly explanation: string;
-  /** It must be caught by one of the seeds from 1 to this. */
+  /** It must be caught by one of so many seeds, */
   readonly seedsMax: number;
+  /** beginning with this one: a rare moment is not searched for by every run of the tests. 1 unless told. */
+  readonly seedFirst?: number;
   /** The profile under which it must be. */
   readonly profile: string;
 }
@@ -82,7 +84,8 @@ export const plantedBugs: Readonly<Record<string, PlantedBug>> = {
     explanation: 'entries that were truncated from the log stay on the disk',
     canary: { logWrite: (write) => ({ ...write, truncateFrom: undefined }) },
     profile: 'elections',
-    seedsMax: 100,
+    seedFirst: 46,
+    seedsMax: 10,
   },
   'applied-twice': {
     explanation: 'a node that restarts applies its last entry again',
