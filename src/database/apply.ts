@@ -9,13 +9,18 @@
 import type { AttachmentStub } from '../document/document.ts';
 import { markUnstored, stem, withoutRevisions } from '../document/graph-trimming.ts';
 import type { Digest, Revision } from '../document/revision.ts';
-import { deriveRevision, generationMax, generationOf } from '../document/revision.ts';
+import { deriveRevision, generationMax, generationOf, parseRevision } from '../document/revision.ts';
 import type { RevisionGraph } from '../document/revision-graph.ts';
 import { addRevision, emptyGraph, isLeaf, nodeOf, winnerOf } from '../document/revision-graph.ts';
 import { addPath } from '../document/revision-path.ts';
+import { isStamp, mergedStamp } from '../document/stamp.ts';
+import { hasDerivedForm } from '../document/tree-projection.ts';
 import type { TercetError } from '../errors.ts';
 import { assert, failure } from '../errors.ts';
+import { judgeArrival } from '../replication/graves.ts';
+import { buriedHead, exhume } from './forgetting.ts';
 import type { AttachmentEdit, DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
+import type { QuarantinedRevision } from './quarantine.ts';
 import type { BodyRecord, Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
@@ -26,7 +31,7 @@ export interface ApplySettings {
 
 export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySettings): EditOutcome {
   if (isLocal(edit.id)) return failed(edit.id, localIsNoDocument());
-  const head = turn.head(edit.id);
+  const head = turn.head(edit.id) ?? buriedHead(turn, edit.id);
   const base = baseOf(head, edit);
   if (base === 'conflict') return failed(edit.id, failure('conflict'));
   const parents = base === undefined ? [] : [base];
@@ -54,37 +59,74 @@ export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySetting
   });
   // The same revision came in from elsewhere meanwhile: its leaf is no longer the base.
   if (grown.outcome === 'known') return failed(edit.id, failure('conflict'));
-  const record = { attachments: attachments.stubs, body: edit.body };
+  const stamp = turn.leaderless?.newStamp();
+  const record = { attachments: attachments.stubs, body: edit.body, ...(stamp && { stamp }) };
   settle(turn, edit.id, head, grown.graph, { revision, record }, settings);
   return { kind: 'written', id: edit.id, revision };
 }
 
-/** Joins a revision made elsewhere. Known ones change nothing. */
+/** Joins a revision made elsewhere. Known ones change nothing, but what is newly known of them is kept. */
 export function applyReplicated(
   turn: Turn,
   arrival: ReplicatedRevision,
   settings: ApplySettings,
 ): EditOutcome {
-  const { id, revision } = arrival;
+  const { id, revision, stamp } = arrival;
   if (isLocal(id)) return failed(id, localIsNoDocument());
-  const head = turn.head(id);
+  if (!hasSoundExtras(arrival)) return failed(id, failure('bad_request', 'Malformed parents or stamp.'));
+  if (stamp !== undefined) turn.leaderless?.see(stamp);
+  const head = turn.head(id) ?? buriedHead(turn, id);
   const written: EditOutcome = { kind: 'written', id, revision };
   const known = head === undefined ? undefined : nodeOf(head.graph, revision);
-  if (head !== undefined && known !== undefined && (known.stored || !isLeaf(head.graph, revision)))
+  if (head !== undefined && known !== undefined && (known.stored || !isLeaf(head.graph, revision))) {
+    completeKnown(turn, head, arrival);
     return written;
+  }
+  const isBuried = head !== undefined && turn.head(id) === undefined;
+  // A replica that has not forgotten yet ends merged branches with these; a grave does not need them.
+  if (isBuried && hasDerivedForm(revision)) return written;
   const attachments = settleAttachments(turn, arrival.attachments, generationOf(revision), (name, digest) =>
     head === undefined ? undefined : ancestorsAttachment(turn, head, arrival, name, digest),
   );
   if (attachments.kind === 'missing') return failed(id, missingStub(attachments.name));
-  const grown = addPath(
-    head?.graph ?? emptyGraph,
-    arrival.path,
-    { deleted: arrival.deleted, stored: true },
-    settings.digest,
-  );
-  const record = { attachments: attachments.stubs, body: arrival.body };
-  settle(turn, id, head, grown.graph, { revision, record }, settings);
+  const record = { attachments: attachments.stubs, body: arrival.body, ...(stamp && { stamp }) };
+  if (isBuried && judgeArrival(arrival, leavesOf(head)) === 'quarantine') {
+    return failed(id, quarantine(turn, { ...arrival, ...record }));
+  }
+  join(turn, head, arrival, record, settings);
+  if (isBuried) leaveQuarantine(turn, arrival);
   return written;
+}
+
+/** Joins a revision that was in quarantine, merged with the tombstone that it was not made from. */
+export function applyAccepted(
+  turn: Turn,
+  { id, revision }: Pick<ReplicatedRevision, 'id' | 'revision'>,
+  settings: ApplySettings,
+): EditOutcome {
+  const kept = turn.leaderless?.quarantine.get(id, revision);
+  if (turn.leaderless === undefined || kept === undefined) return failed(id, failure('not_found'));
+  if (!kept.attachments.every((stub) => turn.willNameBlob(stub.blob))) {
+    return failed(id, failure('missing_stub', 'The content of an attachment is not here any more.'));
+  }
+  turn.leaderless.quarantine.remove(id, revision);
+  const known = turn.head(id);
+  const buried = known === undefined ? buriedHead(turn, id) : undefined;
+  const head = known ?? buried;
+  const { attachments, body, deleted, stamp } = kept;
+  if (head === undefined || nodeOf(head.graph, revision) === undefined) {
+    join(turn, head, kept, { attachments, body, stamp }, settings);
+  }
+  if (buried === undefined) return { kind: 'written', id, revision };
+  const parents = [revision, ...leavesOf(buried)];
+  const attachmentDigests = attachments.map((stub) => [stub.name, stub.blob] as const);
+  const merge = deriveRevision({ parents, deleted, body, attachmentDigests }, settings.digest);
+  const joined = turn.head(id);
+  assert(joined !== undefined, 'what was joined is there');
+  const { graph } = addRevision(joined.graph, { revision: merge, parents, deleted, stored: true });
+  const record = { attachments, body, stamp: turn.leaderless.newStamp() };
+  settle(turn, id, joined, graph, { revision: merge, record }, settings);
+  return { kind: 'written', id, revision: merge };
 }
 
 /** Removes revisions for good; gives those that were there and are gone. */
@@ -123,6 +165,83 @@ function baseOf(head: Head | undefined, edit: DocumentEdit): Revision | undefine
   return isLeaf(head.graph, edit.base) ? edit.base : 'conflict';
 }
 
+function join(
+  turn: Turn,
+  head: Head | undefined,
+  arrival: Pick<ReplicatedRevision, 'id' | 'revision' | 'path' | 'deleted' | 'parents'>,
+  record: BodyRecord,
+  settings: ApplySettings,
+): void {
+  const { deleted, id, path, revision } = arrival;
+  const before = head?.graph ?? emptyGraph;
+  const grown = addPath(before, path, { deleted, stored: true }, settings.digest).graph;
+  const graph = grown === before ? grown : withParents(grown, arrival);
+  settle(turn, id, head, graph, { revision, record }, settings);
+}
+
+/** A path names the tree parent only; a merge says what others it ended. */
+function withParents(
+  graph: RevisionGraph,
+  { parents = [], revision }: Pick<ReplicatedRevision, 'parents' | 'revision'>,
+): RevisionGraph {
+  const node = parents.length > 1 ? nodeOf(graph, revision) : undefined;
+  return node === undefined ? graph : addRevision(graph, { ...node, parents }).graph;
+}
+
+/** Keeps what an arrival says of a revision that is here: parents of a merge that were not known, an earlier stamp. */
+function completeKnown(turn: Turn, head: Head, arrival: ReplicatedRevision): void {
+  const { id, revision, stamp } = arrival;
+  // A grave remembers neither.
+  if (head.sequence === 0) return;
+  const graph = withParents(head.graph, arrival);
+  if (graph !== head.graph) placeWinner(turn, head, graph, undefined);
+  const now = graph === head.graph ? head : turn.head(id);
+  const record = now && recordOf(turn, now, revision);
+  if (stamp === undefined || now === undefined || record === undefined) return;
+  const merged = mergedStamp(record.stamp, stamp);
+  if (merged === record.stamp) return;
+  if (revision === now.winner) turn.keepSequence(id, { ...now, stamp: merged });
+  else turn.setBody(id, revision, { ...record, stamp: merged });
+}
+
+function hasSoundExtras({ parents, path, revision, stamp }: ReplicatedRevision): boolean {
+  if (stamp !== undefined && !isStamp(stamp)) return false;
+  if (parents === undefined || parents.length < 2) return true;
+  const generation = generationOf(revision);
+  const treeParent = `${path.start - 1}-${path.ids[1]}`;
+  return (
+    parents[0] === treeParent &&
+    parents.every((parent) => parseRevision(parent) !== undefined && generationOf(parent) < generation)
+  );
+}
+
+/** Sets aside what would bring the dead back; gives what to say. */
+function quarantine(turn: Turn, arrival: Omit<QuarantinedRevision, 'sinceMs'>): TercetError {
+  assert(turn.leaderless !== undefined, 'only leaderless databases have graves');
+  const { attachments, body, deleted, id, parents, path, revision, stamp } = arrival;
+  const sinceMs = turn.leaderless.nowMs();
+  const content = { attachments, body, deleted, parents, path, stamp };
+  const isKept = turn.leaderless.quarantine.add({ id, revision, sinceMs, ...content });
+  const dead =
+    'The document was deleted and forgotten everywhere, and this revision was not made from the deletion. ';
+  return failure('forbidden', dead + (isKept ? keptInQuarantine : quarantineIsFull));
+}
+
+const keptInQuarantine = 'It is kept in quarantine, see _quarantine.';
+const quarantineIsFull = 'Quarantine is full, so it is not kept.';
+
+/** What has become known by its descendants waits for nobody any more. */
+function leaveQuarantine(turn: Turn, { id, parents = [], path }: ReplicatedRevision): void {
+  const waiting = turn.leaderless?.quarantine;
+  if (waiting === undefined || waiting.isEmpty) return;
+  for (const [back, digest] of path.ids.entries()) waiting.remove(id, `${path.start - back}-${digest}`);
+  for (const parent of parents) waiting.remove(id, parent);
+}
+
+function leavesOf({ graph }: Head): readonly Revision[] {
+  return graph.leaves.map((leaf) => leaf.revision);
+}
+
 function settle(
   turn: Turn,
   id: string,
@@ -140,6 +259,7 @@ function settle(
     turn.setHead(id, { id, sequence: 0, graph, winner: arrival.revision, deleted, ...arrival.record });
     return;
   }
+  if (head.sequence === 0) exhume(turn, head);
   if (graph !== grown) forgetBodies(turn, head, grown, graph);
   placeWinner(turn, head, graph, arrival);
 }
@@ -179,10 +299,12 @@ function placeWinner(
     turn.setBody(id, arrival.revision, arrival.record);
   }
   if (revision !== head.winner && nodeOf(graph, head.winner)?.stored === true) {
-    turn.setBody(id, head.winner, { attachments: head.attachments, body: head.body });
+    const { attachments, body, stamp } = head;
+    turn.setBody(id, head.winner, { attachments, body, ...(stamp && { stamp }) });
   }
-  const { attachments, body } = record;
-  turn.setHead(id, { id, sequence: head.sequence, graph, winner: revision, deleted, attachments, body });
+  const { attachments, body, stamp } = record;
+  const content = { attachments, body, ...(stamp && { stamp }) };
+  turn.setHead(id, { id, sequence: head.sequence, graph, winner: revision, deleted, ...content });
 }
 
 type SettledAttachments =

@@ -7,8 +7,9 @@
 import { bodyKeyParts, keyKinds, kindOf } from '../store/keys.ts';
 import { applyCompaction } from './apply.ts';
 import type { Blobs } from './blobs.ts';
+import { decodeQuarantined } from './quarantine.ts';
 import type { ReadContext } from './reads.ts';
-import { decodeBody, decodeHeadBody } from './records.ts';
+import { type BodyRecord, decodeBody, decodeHeadBody } from './records.ts';
 import type { Counters } from './turn.ts';
 import type { Writer } from './writer.ts';
 
@@ -59,19 +60,22 @@ async function compactDocuments(context: CompactionContext, ids: ReadonlySet<str
 }
 
 /**
- * Every blob that a stored revision names, from one snapshot of bodies and heads: a winner that is displaced meanwhile
- * moves from one to the other, and two snapshots could miss it in both.
+ * Every blob that a stored revision names, or one in quarantine, from one snapshot of bodies and heads: a winner that is displaced meanwhile
+ * moves from one to the other, and two snapshots could miss it in both. The kinds lie beside each other.
  */
 async function namedBlobs({ keys, store }: CompactionContext): Promise<ReadonlySet<string>> {
   const named = new Set<string>();
+  const name = ({ attachments }: Pick<BodyRecord, 'attachments'>) => {
+    for (const stub of attachments) named.add(stub.blob);
+  };
   const heads = keys.range(keyKinds.head);
   const both = { from: keys.range(keyKinds.body).from, to: heads.to };
   for await (const entries of store.scan(both)) {
     for (const { key, value } of entries) {
       const kind = kindOf(key);
-      if (kind !== keyKinds.body && kind !== keyKinds.head) continue;
-      const { attachments } = kind === keyKinds.body ? decodeBody(value) : decodeHeadBody(value);
-      for (const stub of attachments) named.add(stub.blob);
+      if (kind === keyKinds.body) name(decodeBody(value));
+      else if (kind === keyKinds.head) name(decodeHeadBody(value));
+      else if (kind === keyKinds.quarantine) name(decodeQuarantined(key, value));
     }
   }
   return named;

@@ -1,20 +1,18 @@
 /** One replica of one database: documents, their changes feed, local documents, attachments, settings. */
 
-import type { Digest } from '../document/revision.ts';
 import { failure, type TercetError } from '../errors.ts';
 import type { Position } from '../replication/position.ts';
 import { formatPosition, parsePosition, resumeFrom } from '../replication/position.ts';
-import type { Clock, Random } from '../runtime/ports.ts';
-import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
-import type { CommitOptions, KeyRange, Store } from '../store/store.ts';
+import type { CommitOptions } from '../store/store.ts';
 import { allDocuments, allDocumentsByIds } from './all-documents.ts';
 import type { ApplySettings } from './apply.ts';
 import { Blobs } from './blobs.ts';
 import { changes, readBuckets } from './changes.ts';
 import { CommitSignal } from './commit-signal.ts';
 import { compactDatabase, isCompactionDue } from './compaction.ts';
-import { type LeaderlessOptions, LeaderlessPart } from './leaderless.ts';
+import type { DatabaseContext } from './context.ts';
+import { LeaderlessPart } from './leaderless.ts';
 import type { LocalDocument, LocalDocumentsQuery } from './local-documents.ts';
 import { localDocuments, readLocal } from './local-documents.ts';
 import { type InTurnContext, LocalWrites } from './local-writes.ts';
@@ -43,32 +41,12 @@ import { NO_COUNTS, Turn } from './turn.ts';
 import { Writer } from './writer.ts';
 import type { WriteOptions, Writes } from './writes.ts';
 
-export interface DatabaseContext {
-  readonly name: string;
-  readonly incarnation: string;
-  readonly keys: DatabaseKeys;
-  /** All keys of the database. */
-  readonly range: KeyRange;
-  readonly store: Store;
-  readonly digest: Digest;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Present for a leaderless database. */
-  readonly leaderless?: LeaderlessOptions;
-  /** Gives the way of writes that is not the local one, if this database has one. */
-  readonly routeWrites?: (database: Database, local: Writes) => Writes;
-  /** Called after every commit that changed documents. */
-  readonly onChange: () => void;
-  /** Told what made a background compaction fail. */
-  readonly onCompactionFailure: (cause: unknown) => void;
-}
-
 export class Database {
   readonly name: string;
   readonly incarnation: string;
   /** What writes on a turn need to know; for strategies. */
   readonly inTurn: InTurnContext;
-  /** What only leaderless databases have: their hash tree. */
+  /** What only leaderless databases have. */
   readonly leaderless: LeaderlessPart | undefined;
   readonly #context: DatabaseContext;
   readonly #writer: Writer;
@@ -89,7 +67,6 @@ export class Database {
     this.#counters = counters;
     this.#buckets = buckets;
     this.#blobs = new Blobs(context);
-    this.leaderless = context.leaderless && new LeaderlessPart(context, context.leaderless);
     const settings = decodeSettings(context.store.get(context.keys.single(keyKinds.settings)));
     this.#applySettings = { ...settings, digest: context.digest };
     this.#writer = new Writer({
@@ -99,6 +76,8 @@ export class Database {
     const applySettings = () => this.#applySettings;
     const submit = <Result>(work: (turn: Turn) => Result) => this.submit(work);
     this.inTurn = { keys: context.keys, store: context.store, settings: applySettings };
+    const host = { submit, settings: applySettings, counters: () => this.#counters.leaderless };
+    this.leaderless = context.leaderless && new LeaderlessPart(context, context.leaderless, host);
     const local = new LocalWrites({ ...this.inTurn, blobs: this.#blobs, submit });
     this.#writes = context.routeWrites?.(this, local) ?? local;
   }
@@ -126,7 +105,7 @@ export class Database {
   /** Which of the named revisions are not here. Ids with nothing missing are left out. */
   revisionsDifference(wanted: ReadonlyMap<string, readonly string[]>): Map<string, RevisionDifference> {
     this.#mustExist();
-    return revisionsDifference(this.#context, wanted);
+    return revisionsDifference(this.#context, wanted, (id) => this.leaderless?.grave(id));
   }
 
   /** Outcomes in the order of the edits, once durable. Rejects only when nothing of it was accepted, or nobody knows. */

@@ -17,6 +17,7 @@ import {
   bucketOf,
   contributionOf,
   fanOut,
+  idDigestOf,
   Sums,
   sumsAbove,
 } from '../replication/hash-buckets.ts';
@@ -89,6 +90,18 @@ export class HashTree {
         entries.push({ kind: 'grave', idDigest: graveIdDigestOf(key), leaves: decodeGrave(value) });
     }
     return entries;
+  }
+
+  /** The id of a document that is here, from its digest. */
+  async idOf(idDigest: string): Promise<string | undefined> {
+    const { digest, keys, store } = this.#context;
+    for await (const part of store.scan(keys.hashEntriesOf(bucketOf(idDigest)), { keysOnly: true })) {
+      for (const { key } of part) {
+        const id = hashEntryIdOf(key);
+        if (idDigestOf(id, digest) === idDigest) return id;
+      }
+    }
+    return undefined;
   }
 
   /** With derived tombstones: whoever lacks the merge learns by them which branches it ended. */

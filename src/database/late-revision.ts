@@ -58,6 +58,7 @@ function tombstoneOn(turn: Turn, arrival: ReplicatedRevision, { digest }: ApplyS
   const ids = [digestOf(tombstone), ...path.ids];
   return {
     ...arrival,
+    parents: undefined,
     revision: tombstone,
     path: { start: path.start + 1, ids },
     deleted: true,

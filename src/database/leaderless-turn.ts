@@ -17,6 +17,7 @@ import type { DatabaseKeys } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { decodeGrave, encodeGrave } from './graves.ts';
 import { type HashTree, leavesOf, TurnSums } from './hash-tree.ts';
+import { TurnQuarantine } from './quarantine.ts';
 import type { Head } from './records.ts';
 
 /** What a leaderless database counts beside the others. */
@@ -24,10 +25,15 @@ export interface LeaderlessCounters {
   /** The highest stamp made or seen: a clock that goes back makes none below it, also after a restart. */
   readonly seen: StampTime;
   readonly graves: number;
+  readonly quarantined: number;
+  /** Bytes of the records in quarantine. */
+  readonly quarantinedBytes: number;
 }
 
 const NOTHING = new Uint8Array(0);
-const NO_COUNTS: LeaderlessCounters = { seen: beforeAllStamps, graves: 0 };
+const NO_COUNTS: LeaderlessCounters = {
+  ...{ seen: beforeAllStamps, graves: 0, quarantined: 0, quarantinedBytes: 0 },
+};
 
 export interface LeaderlessTurnContext {
   readonly store: Store;
@@ -57,6 +63,7 @@ export class LeaderlessTurn {
   readonly #context: LeaderlessTurnContext;
   readonly #counters: LeaderlessCounters;
   readonly #sums: TurnSums;
+  readonly #quarantine: TurnQuarantine;
   /** By digest of the id. */
   readonly #graves = new Map<string, GraveChange>();
   readonly #idDigests = new Map<string, string>();
@@ -70,11 +77,20 @@ export class LeaderlessTurn {
     this.#counters = context.counters ?? NO_COUNTS;
     this.#seen = this.#counters.seen;
     this.#sums = new TurnSums(context.tree, context.digest);
+    this.#quarantine = new TurnQuarantine(context, this.#counters);
+  }
+
+  get quarantine(): TurnQuarantine {
+    return this.#quarantine;
+  }
+
+  nowMs(): number {
+    return this.#context.nowMs();
   }
 
   /** See Turn.mutations. */
   get mutations(): number {
-    return this.#mutations;
+    return this.#mutations + this.#quarantine.mutations;
   }
 
   /** A stamp above all that were made or seen here. */
@@ -135,7 +151,8 @@ export class LeaderlessTurn {
     }
     const hasSeenMore = compareStampTimes(this.#seen, this.#counters.seen) > 0;
     const sums = this.#sums.finish(keys, operations);
-    return { counters: { seen: this.#seen, graves }, sums, hasSeenMore };
+    const quarantine = this.#quarantine.finish(operations);
+    return { counters: { seen: this.#seen, graves, ...quarantine }, sums, hasSeenMore };
   }
 
   #replaceLeaves(

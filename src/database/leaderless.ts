@@ -1,11 +1,18 @@
-/** What only a leaderless database has. */
+/** What only a leaderless database has: a hash tree, stamps, graves of what it forgot, quarantine. */
 
-import type { Digest } from '../document/revision.ts';
+import type { Digest, Revision } from '../document/revision.ts';
+import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
+import { type ApplySettings, applyAccepted } from './apply.ts';
+import { applyBurial, applyForgetting } from './forgetting.ts';
+import { decodeGrave } from './graves.ts';
 import { HashTree } from './hash-tree.ts';
 import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
+import type { EditOutcome } from './model.ts';
+import { listQuarantine, type QuarantinedRevision } from './quarantine.ts';
+import type { Turn } from './turn.ts';
 
 export interface LeaderlessOptions {
   /** Name of this node, in the stamps it makes: at most 255 ASCII characters. */
@@ -19,15 +26,39 @@ interface LeaderlessContext {
   readonly clock: Clock;
 }
 
+/** What the database around this part does for it. */
+export interface LeaderlessHost {
+  readonly submit: <Result>(work: (turn: Turn) => Result) => Promise<Result>;
+  readonly settings: () => ApplySettings;
+  readonly counters: () => LeaderlessCounters | undefined;
+}
+
+/** A document of which all is forgotten but its tombstones. */
+export interface Grave {
+  readonly idDigest: string;
+  readonly leaves: readonly Revision[];
+}
+
+/** Names a revision of a document. */
+export interface NamedRevision {
+  readonly id: string;
+  readonly revision: Revision;
+}
+
+/** Documents that are changed together, so that many do not hold the others up. */
+const documentsPerTask = 250;
+
 export class LeaderlessPart {
   /** For comparing replicas. */
   readonly tree: HashTree;
   readonly #context: LeaderlessContext;
   readonly #options: LeaderlessOptions;
+  readonly #host: LeaderlessHost;
 
-  constructor(context: LeaderlessContext, options: LeaderlessOptions) {
+  constructor(context: LeaderlessContext, options: LeaderlessOptions, host: LeaderlessHost) {
     this.#context = context;
     this.#options = options;
+    this.#host = host;
     this.tree = new HashTree(context);
   }
 
@@ -39,5 +70,71 @@ export class LeaderlessPart {
       ...{ store, keys, digest, counters, node, tree: this.tree },
       nowMs: () => clock.now(),
     });
+  }
+
+  /** The tombstones with which a document was forgotten. */
+  grave(id: string): readonly Revision[] | undefined {
+    if (this.counts().graves === 0) return undefined;
+    const { digest, keys, store } = this.#context;
+    const record = store.get(keys.grave(idDigestOf(id, digest)));
+    return record && decodeGrave(record);
+  }
+
+  /** How many graves there are, and what is in quarantine. */
+  counts(): Pick<LeaderlessCounters, 'graves' | 'quarantined' | 'quarantinedBytes'> {
+    return this.#host.counters() ?? { graves: 0, quarantined: 0, quarantinedBytes: 0 };
+  }
+
+  /**
+   * Forgets documents that are deleted, with no leaves but those named, and leaves graves: their place in the hash tree
+   * stays. Whoever calls knows that every replica has these tombstones. Gives the ids that were forgotten.
+   */
+  async forgetTombstones(dead: ReadonlyMap<string, readonly Revision[]>): Promise<string[]> {
+    const forget = (turn: Turn, [id, leaves]: readonly [string, readonly Revision[]]) =>
+      applyForgetting(turn, id, leaves) ? [id] : [];
+    return (await this.#inTasks([...dead], forget)).flat();
+  }
+
+  /**
+   * Takes over graves of another replica, as its `tree.entries()` told them. A document here that is alive and was not
+   * made from the tombstones goes to quarantine. Gives how many such stay because quarantine is full.
+   */
+  async bury(graves: readonly Grave[]): Promise<number> {
+    const buried = [];
+    for (const grave of graves) buried.push({ ...grave, id: await this.tree.idOf(grave.idDigest) });
+    const outcomes = await this.#inTasks(buried, applyBurial);
+    return outcomes.filter((outcome) => outcome === 'full').length;
+  }
+
+  /** In the order of ids and revisions; those behind `start` if it is given. */
+  quarantine(limit: number, start?: NamedRevision): Promise<QuarantinedRevision[]> {
+    return listQuarantine(this.#context, limit, start);
+  }
+
+  /**
+   * Believes revisions in quarantine: each joins its document, merged with the tombstones it was not made from. An
+   * outcome names the revision that came of it, or is `not_found`.
+   */
+  acceptQuarantined(revisions: readonly NamedRevision[]): Promise<EditOutcome[]> {
+    return this.#inTasks(revisions, (turn, named) => applyAccepted(turn, named, this.#host.settings()));
+  }
+
+  /** Throws revisions in quarantine away; false for those that were not there. */
+  discardQuarantined(revisions: readonly NamedRevision[]): Promise<boolean[]> {
+    return this.#inTasks(revisions, (turn, { id, revision }) =>
+      turn.leaderless === undefined ? false : turn.leaderless.quarantine.remove(id, revision),
+    );
+  }
+
+  async #inTasks<Item, Result>(
+    items: readonly Item[],
+    work: (turn: Turn, item: Item) => Result,
+  ): Promise<Result[]> {
+    const results: Result[] = [];
+    for (let at = 0; at < items.length; at += documentsPerTask) {
+      const part = items.slice(at, at + documentsPerTask);
+      results.push(...(await this.#host.submit((turn) => part.map((item) => work(turn, item)))));
+    }
+    return results;
   }
 }

@@ -2,6 +2,7 @@
 
 import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
+import type { Stamp } from '../document/stamp.ts';
 import type { TercetError } from '../errors.ts';
 
 /** One revision of a document as it is stored. */
@@ -22,6 +23,10 @@ export interface DocumentRevision {
   readonly deletedConflicts?: readonly Revision[];
   /** Present when asked for (`local_seq`). */
   readonly localSequence?: number;
+  /** All parents of a merge, the tree parent first; present with `path`. */
+  readonly parents?: readonly Revision[];
+  /** Present for revisions made in leaderless databases. */
+  readonly stamp?: Stamp | undefined;
 }
 
 export interface RevisionInfo {
@@ -99,6 +104,10 @@ export interface ReplicatedRevision {
   readonly deleted: boolean;
   readonly body: Uint8Array;
   readonly attachments: readonly AttachmentEdit[];
+  /** All parents of a merge, the tree parent first; a path names that one only. */
+  readonly parents?: readonly Revision[] | undefined;
+  /** When it was made, where that is known. Of two stamps of one revision the lower one is kept. */
+  readonly stamp?: Stamp | undefined;
 }
 
 export interface DatabaseInfo {

@@ -95,12 +95,15 @@ export function readOpenRevisions(
 export function revisionsDifference(
   context: ReadContext,
   wanted: ReadonlyMap<string, readonly string[]>,
+  graveOf: (id: string) => readonly string[] | undefined,
 ): Map<string, RevisionDifference> {
   const differences = new Map<string, RevisionDifference>();
   for (const [id, revisions] of wanted) {
     const record = context.store.get(context.keys.ofText(keyKinds.head, id));
     if (record === undefined) {
-      if (revisions.length > 0) differences.set(id, { missing: revisions, possibleAncestors: [] });
+      const grave = graveOf(id) ?? [];
+      const missing = revisions.filter((revision) => !grave.includes(revision));
+      if (missing.length > 0) differences.set(id, { missing, possibleAncestors: [] });
       continue;
     }
     // Most often the winner is asked for, which needs no graph.
@@ -152,11 +155,13 @@ function describe(
   context: ReadContext,
   head: Head,
   revision: Revision,
-  { attachments, body }: BodyRecord,
+  { attachments, body, stamp }: BodyRecord,
   options: ReadOptions,
 ): DocumentRevision {
   const { graph, id } = head;
-  const deleted = nodeOf(graph, revision)?.deleted ?? true;
+  const node = nodeOf(graph, revision);
+  const deleted = node?.deleted ?? true;
+  const parents = node?.parents ?? [];
   const others =
     options.conflicts === true || options.deletedConflicts === true ? othersOf(context, head) : [];
   const conflicts = others.filter((leaf) => !leaf.deleted).map((leaf) => leaf.revision);
@@ -168,7 +173,9 @@ function describe(
     deleted,
     attachments,
     body,
+    ...(stamp && { stamp }),
     ...(options.path === true && { path }),
+    ...(options.path === true && parents.length > 1 && { parents }),
     ...(options.revisionsInfo === true && { revisionsInfo: revisionsInfo(graph, path.start, path.ids) }),
     ...(options.conflicts === true && conflicts.length > 0 && { conflicts }),
     ...(options.deletedConflicts === true && deletedConflicts.length > 0 && { deletedConflicts }),
