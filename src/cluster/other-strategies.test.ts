@@ -1,8 +1,9 @@
 /** Databases of the group whose content does not travel by its log: multi-leader and leaderless ones. */
 
 import { describe, expect, it } from 'vitest';
-import type { LeaderlessSettings, ReplicationChoice } from '../database/model.ts';
+import type { ReplicationChoice } from '../database/model.ts';
 import { bodyValue, write } from '../database/test-database.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import { type Command, decodeCommand, encodeCommand } from './commands.ts';
 import { applyInBatches, openReplica, TestLog, type TestReplica } from './test-log.ts';
 import { transfer } from './test-state-transfer.ts';

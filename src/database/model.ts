@@ -4,6 +4,7 @@ import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
 import type { Stamp } from '../document/stamp.ts';
 import type { TercetError } from '../errors.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 
 /** One revision of a document as it is stored. */
 export interface DocumentRevision {
@@ -194,34 +195,6 @@ export interface AckSettings {
   /** When the policy is not met in time: wait on, acknowledge and say so (202), or give an error of unknown outcome. */
   readonly onTimeout: 'block' | 'degrade' | 'fail';
   readonly timeoutMs: number;
-}
-
-/** How a leaderless database reads, writes and repairs when a request does not say otherwise. */
-export interface LeaderlessSettings {
-  /** Whose ways were the starting point. */
-  readonly preset: 'dynamo' | 'riak' | 'cassandra' | 'voldemort';
-  /** How many nodes hold the database. */
-  readonly n: number;
-  /** How many replicas a read asks, and a write waits for, stand-ins included where `quorum` is sloppy. */
-  readonly r: number;
-  readonly w: number;
-  /** How many of them must be owners, not stand-ins. */
-  readonly pr: number;
-  readonly pw: number;
-  /** Whether a stand-in for an owner that does not answer counts. */
-  readonly quorum: 'strict' | 'sloppy';
-  /** What becomes of siblings: kept, or settled the same way everywhere. */
-  readonly resolver: 'siblings' | 'last-write-wins' | 'merge';
-  /** Whether a write is kept for an owner that did not answer. */
-  readonly hints: boolean;
-  readonly readRepair: 'off' | 'async' | 'blocking';
-  readonly antiEntropy: boolean;
-  readonly readTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  /** A hint that is older is dropped. */
-  readonly hintWindowMs: number;
-  /** Who was away for longer does not keep tombstones from being forgotten. */
-  readonly tombstoneHorizonMs: number;
 }
 
 /** How a database is to be replicated, as one asks for it and a log carries it. */

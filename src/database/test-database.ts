@@ -2,6 +2,7 @@
 
 import { parseDocument } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import { digest128 } from '../runtime/digest.ts';
 import type { Clock } from '../runtime/ports.ts';
 import { systemClock } from '../runtime/system-clock.ts';
@@ -11,14 +12,7 @@ import { createMemoryStore } from '../store/memory-store.ts';
 import type { Database } from './database.ts';
 import type { Databases, RouteWrites } from './databases.ts';
 import { openDatabases } from './databases.ts';
-import type {
-  ChangesBatch,
-  DocumentEdit,
-  EditOutcome,
-  LeaderlessSettings,
-  ReplicatedRevision,
-  Replication,
-} from './model.ts';
+import type { ChangesBatch, DocumentEdit, EditOutcome, ReplicatedRevision, Replication } from './model.ts';
 
 export async function openTestDatabases(
   store: MemoryStore = createMemoryStore(),

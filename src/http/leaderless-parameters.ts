@@ -3,33 +3,14 @@
  * system it is named after has them, and each can be set beside it.
  */
 
-import type { LeaderlessSettings } from '../database/model.ts';
+import { presets, replicasDefault, timesDefault } from '../leaderless/presets.ts';
+import type { LeaderlessPreset, LeaderlessSettings } from '../replication/leaderless-settings.ts';
+import { majorityOf } from '../replication/quorum.ts';
 import { oneOf, type Parameters, trueOrFalse, wholeNumber } from './parameters.ts';
 
-type Preset = LeaderlessSettings['preset'];
-type Ways = Pick<LeaderlessSettings, 'quorum' | 'resolver' | 'hints' | 'readRepair' | 'antiEntropy'>;
-
-const presetDefault: Preset = 'dynamo';
-const sloppy: Ways = {
-  ...{ quorum: 'sloppy', resolver: 'siblings', hints: true },
-  ...{ readRepair: 'async', antiEntropy: true },
-};
-const presets: Readonly<Record<Preset, Ways>> = {
-  dynamo: sloppy,
-  riak: sloppy,
-  cassandra: { ...sloppy, quorum: 'strict', resolver: 'last-write-wins', readRepair: 'blocking' },
-  voldemort: { ...sloppy, quorum: 'strict', antiEntropy: false },
-};
-const presetNames = Object.keys(presets) as readonly Preset[];
-
-const replicasDefault = 3;
+const presetDefault: LeaderlessPreset = 'dynamo';
+const presetNames = Object.keys(presets) as readonly LeaderlessPreset[];
 const hour = 3_600_000;
-const times = {
-  readTimeoutMs: 2_000,
-  writeTimeoutMs: 5_000,
-  hintWindowMs: 3 * hour,
-  tombstoneHorizonMs: 30 * 24 * hour,
-};
 const timeoutMsMax = 600_000;
 const yearMs = 365 * 24 * hour;
 
@@ -54,7 +35,7 @@ export function leaderlessSettings(
   const preset = oneOf(parameters, 'preset', presetNames) ?? present?.preset ?? presetDefault;
   const ways = present?.preset === preset ? present : presets[preset];
   const n = replicasOf(parameters, nodes) ?? present?.n ?? Math.min(replicasDefault, nodes);
-  const majority = Math.floor(n / 2) + 1;
+  const majority = majorityOf(n);
   const upToN = (name: string, min: number) => wholeNumber(parameters, name, { min, max: n });
   const settings: LeaderlessSettings = {
     ...{ preset, n },
@@ -96,7 +77,7 @@ function replicasOf(parameters: Parameters, nodes: number): number | undefined {
 }
 
 function timesOf(parameters: Parameters, present: LeaderlessSettings | undefined) {
-  const base = present ?? times;
+  const base = present ?? timesDefault;
   const timeout = (name: string) => wholeNumber(parameters, name, { max: timeoutMsMax });
   const window = (name: string) => wholeNumber(parameters, name, { max: yearMs });
   return {

@@ -1,12 +1,12 @@
 /**
  * One round of anti-entropy with another replica, as the side that asks: compare, descend where there is a difference,
- * exchange what differs.
+ * exchange what differs (Dynamo, §4.7). The tree is that of replication/hash-buckets.ts.
  *
  *     we                                       the other
  *     root 4a…                        ──►      equal                         the end, mostly: one message each way
- *                                     ◄──      else the root's children
- *     children of 0/3, 0/9            ──►
- *                                     ◄──      their children …              depth first, so little is remembered
+ *                                     ◄──      else the sums below the root
+ *     children of 1/3, 1/9            ──►
+ *                                     ◄──      their sums …                  depth first, so little is remembered
  *     buckets 40,112 and 40,117,      ──►
  *     with the marks of what we have
  *                                     ◄──      entries that we lack, marks that it lacks
@@ -14,7 +14,8 @@
  *
  * The other side only answers questions ({@link answerOf}) and remembers nothing, so a round may end at any moment and
  * leaves nothing behind. What is exchanged is joined by unions: a tree that changes meanwhile costs a comparison, never a
- * mistake.
+ * mistake. Of sums below the root 64 bits are compared: a difference that hides behind an accident of 1 in 2^64 is found
+ * when anything beside it changes.
  *
  * Invariants:
  * 1. One effect is under way at a time, and every one but `end` is answered by one event.
@@ -22,10 +23,12 @@
  *    there: each difference was fetched and sent. The driver may rest the horizon on it (tombstones.ts).
  * 3. What is asked for at once is bounded by the options.
  *
- * Left out: reading buckets, bodies, the wire, how often there is a round; its pace is in token-bucket.ts.
+ * Left out: reading the tree and its buckets, bodies, the wire, how often there is a round; its pace is in token-bucket.ts.
  */
 
+import type { Digest } from '../document/revision.ts';
 import { assert } from '../errors.ts';
+import { fanOut } from '../replication/hash-buckets.ts';
 import {
   type BucketDifferences,
   type BucketEntry,
@@ -33,17 +36,17 @@ import {
   markOf,
   unmatched,
 } from './bucket-entries.ts';
-import { bucketCount, bucketLevel, differingChildren, type HashTree, nodesAt } from './hash-tree.ts';
 
 export type Question =
   | { readonly kind: 'root'; readonly root: string }
+  /** The sums below these nodes. */
   | { readonly kind: 'children'; readonly level: number; readonly indexes: readonly number[] }
   | { readonly kind: 'buckets'; readonly buckets: readonly number[]; readonly marks: readonly string[] };
 
 export type Answer =
   | { readonly kind: 'equal' }
-  /** For each index of the question, in its order, 64 bits of each of its sixteen children. */
-  | { readonly kind: 'children'; readonly values: readonly Uint8Array[] }
+  /** Of {@link nodesOf} the question, 16 hex digits each. */
+  | { readonly kind: 'sums'; readonly sums: readonly string[] }
   | {
       readonly kind: 'buckets';
       readonly entries: readonly BucketEntry[];
@@ -70,7 +73,10 @@ export type SessionEffect =
   | { readonly kind: 'ask'; readonly question: Question }
   /** Read the own entries of these buckets. */
   | { readonly kind: 'read'; readonly buckets: readonly number[] }
-  /** Take over graves, fetch, then send and tell graves; durable on both sides before it is answered. */
+  /**
+   * Take over graves (`dig`), judging what they bury here; fetch; then send what of `send` is still a leaf, and tell
+   * graves (`bury`). Durable on both sides before it is answered.
+   */
   | { readonly kind: 'exchange'; readonly differences: BucketDifferences }
   | {
       readonly kind: 'end';
@@ -79,7 +85,8 @@ export type SessionEffect =
     };
 
 export type SessionEvent =
-  | { readonly kind: 'answered'; readonly answer: Answer }
+  /** `own`: the sums of {@link nodesOf} the question in the own tree, as 32 or 16 hex digits. */
+  | { readonly kind: 'answered'; readonly answer: Answer; readonly own: readonly string[] }
   | { readonly kind: 'read'; readonly entries: readonly BucketEntry[] }
   | { readonly kind: 'exchanged' }
   /** Anything did not work: the round is over, the next one finds what is left. */
@@ -92,8 +99,7 @@ interface Frontier {
 
 export interface Session {
   readonly options: SessionOptions;
-  /** The own tree: what it says may change between steps. */
-  readonly tree: HashTree;
+  readonly digest: Digest;
   /** Nodes that differ and whose children were not compared yet; the deepest last. */
   readonly frontiers: readonly Frontier[];
   readonly buckets: readonly number[];
@@ -108,18 +114,22 @@ export interface SessionStep {
   readonly effect: SessionEffect;
 }
 
-export function startSession(tree: HashTree, options: SessionOptions): SessionStep {
-  const effect: SessionEffect = { kind: 'ask', question: { kind: 'root', root: tree.root() } };
+const bucketLevel = 4;
+const markDigits = 16;
+
+/** @param root of the own tree, 32 hex digits */
+export function startSession(root: string, options: SessionOptions, digest: Digest): SessionStep {
+  const effect: SessionEffect = { kind: 'ask', question: { kind: 'root', root } };
   const counts = { questions: 1, buckets: 0, fetched: 0, sent: 0 };
   const rest = { frontiers: [], buckets: [], entries: [], underWay: effect, counts };
-  return { session: { options, tree, ...rest }, effect };
+  return { session: { options, digest, ...rest }, effect };
 }
 
 export function stepSession(session: Session, event: SessionEvent): SessionStep {
   assert(session.underWay.kind !== 'end', 'a session that ended is over');
   switch (event.kind) {
     case 'answered':
-      return withAnswer(session, event.answer);
+      return withAnswer(session, event.answer, event.own);
     case 'read':
       return withEntries(session, event.entries);
     case 'exchanged':
@@ -129,55 +139,57 @@ export function stepSession(session: Session, event: SessionEvent): SessionStep 
   }
 }
 
-/** What the side that is asked answers; undefined when the question makes no sense. `entries` are of its buckets. */
-export function answerOf(
-  question: Question,
-  tree: HashTree,
-  entries: readonly BucketEntry[],
-): Answer | undefined {
-  switch (question.kind) {
-    case 'root':
-      return question.root === tree.root()
-        ? { kind: 'equal' }
-        : { kind: 'children', values: [tree.children(0, 0)] };
-    case 'children': {
-      const { level, indexes } = question;
-      if (!isIndex(level, bucketLevel) || !indexes.every((index) => isIndex(index, nodesAt(level))))
-        return undefined;
-      return { kind: 'children', values: indexes.map((index) => tree.children(level, index)) };
-    }
-    case 'buckets':
-      if (!question.buckets.every((bucket) => isIndex(bucket, bucketCount))) return undefined;
-      return { kind: 'buckets', ...unmatched(entries, question.marks) };
-  }
+/** The nodes whose sums a question is about, in the order of the answer; both sides read them from their trees. */
+export function nodesOf(question: Question): Frontier {
+  if (question.kind === 'buckets') return { level: bucketLevel, indexes: [] };
+  const { level, indexes } = question.kind === 'root' ? { level: 0, indexes: [0] } : question;
+  const children = indexes.flatMap((index) =>
+    Array.from({ length: fanOut }, (_, child) => index * fanOut + child),
+  );
+  return { level: level + 1, indexes: children };
 }
 
-function withAnswer(session: Session, answer: Answer): SessionStep {
-  const { underWay, tree } = session;
+/** What the side that is asked has to tell: its root, the sums of {@link nodesOf}, the entries of the buckets. */
+export interface Told {
+  readonly root: string;
+  readonly sums: readonly string[];
+  readonly entries: readonly BucketEntry[];
+}
+
+export function answerOf(question: Question, { root, sums, entries }: Told, digest: Digest): Answer {
+  if (question.kind === 'buckets') return { kind: 'buckets', ...unmatched(entries, question.marks, digest) };
+  if (question.kind === 'root' && question.root === root) return { kind: 'equal' };
+  return { kind: 'sums', sums: sums.map(shortened) };
+}
+
+function withAnswer(session: Session, answer: Answer, own: readonly string[]): SessionStep {
+  const { underWay } = session;
   if (underWay.kind !== 'ask') return ended(session, 'failed');
   const { question } = underWay;
   if (answer.kind === 'equal' && question.kind === 'root') return ended(session, 'equal');
   if (answer.kind === 'buckets' && question.kind === 'buckets') return compared(session, answer);
-  if (answer.kind !== 'children' || question.kind === 'buckets') return ended(session, 'failed');
-  const { level, indexes } = question.kind === 'root' ? { level: 0, indexes: [0] } : question;
-  const differing = indexes.flatMap((index, place) =>
-    differingChildren(index, tree.children(level, index), answer.values[place] ?? new Uint8Array()),
-  );
-  if (level + 1 === bucketLevel) return proceed({ ...session, buckets: [...session.buckets, ...differing] });
-  return proceed({ ...session, frontiers: [...session.frontiers, { level: level + 1, indexes: differing }] });
+  const { level, indexes } = nodesOf(question);
+  const isWhole =
+    answer.kind === 'sums' && answer.sums.length === indexes.length && own.length === indexes.length;
+  if (!isWhole || question.kind === 'buckets') return ended(session, 'failed');
+  const differing = indexes.filter((_, place) => answer.sums[place] !== shortened(own[place]!));
+  if (level === bucketLevel) return proceed({ ...session, buckets: [...session.buckets, ...differing] });
+  return proceed({ ...session, frontiers: [...session.frontiers, { level, indexes: differing }] });
 }
 
 function withEntries(session: Session, entries: readonly BucketEntry[]): SessionStep {
   assert(session.underWay.kind === 'read', 'entries were asked for');
   const { buckets } = session.underWay;
-  return asked({ ...session, entries }, { kind: 'buckets', buckets, marks: entries.map(markOf) });
+  const marks = entries.map((entry) => markOf(entry, session.digest));
+  return asked({ ...session, entries }, { kind: 'buckets', buckets, marks });
 }
 
 function compared(session: Session, answer: Extract<Answer, { kind: 'buckets' }>): SessionStep {
   const lacking = new Set(answer.lacking);
-  const ours = session.entries.filter((entry) => lacking.has(markOf(entry)));
+  const ours = session.entries.filter((entry) => lacking.has(markOf(entry, session.digest)));
   const differences = differencesOf(ours, answer.entries);
-  if (Object.values(differences).every((list) => list.length === 0)) return proceed(session);
+  if (Object.values(differences).every((list) => list.length === 0))
+    return proceed({ ...session, entries: [] });
   const { counts } = session;
   const fetched = counts.fetched + differences.fetch.length;
   const counted = { ...counts, fetched, sent: counts.sent + differences.send.length };
@@ -219,6 +231,6 @@ function during(session: Session, effect: SessionEffect): SessionStep {
   return { session: { ...session, underWay: effect }, effect };
 }
 
-function isIndex(value: number, below: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value < below;
+function shortened(sum: string): string {
+  return sum.slice(0, markDigits);
 }

@@ -6,23 +6,24 @@
  *
  *     ours    a: 2-x          b: 3-y   c: grave of 4-d
  *     theirs  a: 2-x  2-z     b: 4-w   c: 3-c          d: 1-q
- *     fetch   a 2-z, b 4-w, c 3-c, d 1-q               c is judged when it arrives (tombstones.ts)
+ *     fetch   a 2-z, b 4-w, c 3-c, d 1-q               c is judged when it arrives (replication/graves.ts)
  *     send    b 3-y, unless 4-w was made from it       known once it is fetched: fetch first, then send
  *     bury    c: they are told of the grave
  */
 
-import type { Revision } from '../document/revision.ts';
-import type { Grave } from './tombstones.ts';
+import type { Digest, Revision } from '../document/revision.ts';
+import { contributionOf, idDigestOf } from '../replication/hash-buckets.ts';
 
+export interface Grave {
+  readonly idDigest: string;
+  /** The tombstones it ended with. */
+  readonly leaves: readonly Revision[];
+}
+
+/** What adds to a bucket's sum: documents, with their leaves as CouchDB's clients see them, and graves. */
 export type BucketEntry =
-  | {
-      readonly kind: 'document';
-      readonly id: string;
-      /** Of the tree, tombstones too; see held-revisions.ts. */
-      readonly leaves: readonly Revision[];
-      readonly contribution: string;
-    }
-  | { readonly kind: 'grave'; readonly grave: Grave };
+  | { readonly kind: 'document'; readonly id: string; readonly leaves: readonly Revision[] }
+  | ({ readonly kind: 'grave' } & Grave);
 
 /** Revisions of one document. */
 export interface NamedRevisions {
@@ -42,20 +43,23 @@ export interface BucketDifferences {
 }
 
 /** 16 hex digits. */
-export function markOf(entry: BucketEntry): string {
-  return (entry.kind === 'grave' ? entry.grave : entry).contribution.slice(0, 16);
+export function markOf(entry: BucketEntry, digest: Digest): string {
+  const idDigest = entry.kind === 'grave' ? entry.idDigest : idDigestOf(entry.id, digest);
+  return contributionOf(idDigest, entry.leaves, digest).slice(0, 16);
 }
 
 /** Those of our entries that `marks` does not name, and those of `marks` that we have not. */
 export function unmatched(
   entries: readonly BucketEntry[],
   marks: readonly string[],
+  digest: Digest,
 ): { readonly entries: readonly BucketEntry[]; readonly lacking: readonly string[] } {
   const theirs = new Set(marks);
-  const ours = new Set(entries.map(markOf));
+  const ours = entries.map((entry) => markOf(entry, digest));
+  const known = new Set(ours);
   return {
-    entries: entries.filter((entry) => !theirs.has(markOf(entry))),
-    lacking: marks.filter((mark) => !ours.has(mark)),
+    entries: entries.filter((_, index) => !theirs.has(ours[index]!)),
+    lacking: marks.filter((mark) => !known.has(mark)),
   };
 }
 
@@ -82,7 +86,7 @@ function leavesById(entries: readonly BucketEntry[]): ReadonlyMap<string, readon
 }
 
 function gravesOf(entries: readonly BucketEntry[]): readonly Grave[] {
-  return entries.flatMap((entry) => (entry.kind === 'grave' ? [entry.grave] : []));
+  return entries.flatMap((entry) => (entry.kind === 'grave' ? [entry] : []));
 }
 
 /** What `some` has of each document that `others` has not. */

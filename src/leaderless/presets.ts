@@ -17,7 +17,7 @@ import { majorityOf } from '../replication/quorum.ts';
 
 type Ways = Pick<LeaderlessSettings, 'quorum' | 'resolver' | 'hints' | 'readRepair' | 'antiEntropy'>;
 
-const presets: Readonly<Record<LeaderlessPreset, Ways>> = {
+export const presets: Readonly<Record<LeaderlessPreset, Ways>> = {
   dynamo: { quorum: 'sloppy', resolver: 'siblings', hints: true, readRepair: 'async', antiEntropy: true },
   riak: { quorum: 'sloppy', resolver: 'siblings', hints: true, readRepair: 'async', antiEntropy: true },
   cassandra: {
@@ -30,20 +30,14 @@ const presets: Readonly<Record<LeaderlessPreset, Ways>> = {
   voldemort: { quorum: 'strict', resolver: 'siblings', hints: true, readRepair: 'async', antiEntropy: false },
 };
 
-const replicasDefault = 3;
+export const replicasDefault = 3;
 const hourMs = 3_600_000;
-const timings = {
-  readTimeoutMs: 5_000,
+export const timesDefault = {
+  readTimeoutMs: 2_000,
   writeTimeoutMs: 5_000,
   hintWindowMs: 3 * hourMs,
-  tombstoneHorizonMs: 10 * 24 * hourMs,
+  tombstoneHorizonMs: 30 * 24 * hourMs,
 };
-
-export const presetNames: readonly string[] = Object.keys(presets);
-
-export function isPreset(name: string): name is LeaderlessPreset {
-  return Object.hasOwn(presets, name);
-}
 
 /**
  * The settings of a new database in a cluster of so many nodes, from what was asked for; everything else is the
@@ -62,7 +56,7 @@ export function settingsFrom(wishes: Partial<LeaderlessSettings>, nodes: number)
     pw: wishes.pw ?? 0,
   };
   const given = Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== undefined));
-  const settings: LeaderlessSettings = { preset, ...presets[preset], ...timings, ...given, ...counts };
+  const settings: LeaderlessSettings = { preset, ...presets[preset], ...timesDefault, ...given, ...counts };
   if (n > nodes)
     throw failure('bad_request', `n=${n} replicas need as many nodes; the cluster has ${nodes}.`);
   checkSettings(settings);

@@ -1,8 +1,6 @@
 /** Short revisions for tests: `held('2-b', '1-a')` is a leaf 2-b made from 1-a. */
 
 import { digestOf, generationOf, type Revision } from '../document/revision.ts';
-import { emptyGraph, type RevisionGraph } from '../document/revision-graph.ts';
-import { addPath } from '../document/revision-path.ts';
 import { digest128 } from '../runtime/digest.ts';
 import { contributionOfLeaves } from './contribution.ts';
 import type { HeldRevision } from './held-revisions.ts';
@@ -23,11 +21,4 @@ export function digestOfHeld(leaves: readonly HeldRevision[]): string | undefine
   if (leaves.length === 0) return undefined;
   const revisions = leaves.map((leaf) => leaf.revision);
   return contributionOfLeaves('id', revisions, digest128);
-}
-
-export function graphWith(...leaves: readonly HeldRevision[]): RevisionGraph {
-  return leaves.reduce(
-    (graph, { path, deleted }) => addPath(graph, path, { deleted, stored: true }, digest128).graph,
-    emptyGraph,
-  );
 }

@@ -1,9 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Revision } from '../document/revision.ts';
-import { digest128 } from '../runtime/digest.ts';
-import { held } from './test-revisions.ts';
-import { buriedId, type Grave, horizonOf, judgeArrival, judgeBuried, type Witness } from './tombstones.ts';
+import { horizonOf, type Witness } from './tombstones.ts';
 
 const nowMs = 1_000_000;
 const horizonMs = 1_000;
@@ -57,39 +54,5 @@ describe('the horizon below which tombstones are forgotten', () => {
           if (!expired.includes(one.name)) expect(through).toBeLessThanOrEqual(one.through);
       }),
     );
-  });
-});
-
-describe('what arrives for the dead', () => {
-  const grave: Grave = {
-    idDigest: buriedId('memo', digest128),
-    tombstone: '4-d' as Revision,
-    contribution: '',
-  };
-  const arrives = (...path: readonly string[]) => judgeArrival(held(...path).path, grave);
-
-  it('is not believed unless it was made from the tombstone', () => {
-    expect(arrives('3-c', '2-b')).toBe('quarantine');
-    expect(arrives('9-z', '8-y', '7-x')).toBe('quarantine');
-    expect(arrives('5-e', '4-other')).toBe('quarantine');
-  });
-
-  it('is applied when somebody wrote the document anew, knowing that it was deleted', () => {
-    expect(arrives('5-e', '4-d')).toBe('apply');
-    expect(arrives('7-g', '6-f', '5-e', '4-d', '3-c')).toBe('apply');
-  });
-
-  it('is known when it is the tombstone, and applied where there is no grave', () => {
-    expect(arrives('4-d', '3-c')).toBe('known');
-    expect(judgeArrival(held('3-c').path, undefined)).toBe('apply');
-  });
-
-  it('settles what another replica has buried: kept, buried too, or asked about', () => {
-    const dead = (...path: readonly string[]) => ({ ...held(...path), deleted: true });
-    expect(judgeBuried([held('5-e', '4-d')], grave)).toBe('keep');
-    expect(judgeBuried([dead('4-d', '3-c')], grave)).toBe('bury');
-    expect(judgeBuried([], grave)).toBe('bury');
-    expect(judgeBuried([held('3-c', '2-b')], grave)).toBe('quarantine');
-    expect(judgeBuried([dead('4-d', '3-c'), held('4-x', '3-c')], grave)).toBe('quarantine');
   });
 });

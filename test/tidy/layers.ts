@@ -35,7 +35,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   cluster: ['single-leader', ...data],
   replicas: ['leaderless', ...data],
   access: data,
-  http: ['access', 'cluster', 'replicator', ...data],
+  http: ['access', 'cluster', 'replicator', 'leaderless', ...data],
   client: ['leaderless', 'replication', ...core],
 };
 
