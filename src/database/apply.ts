@@ -118,7 +118,8 @@ export function applyAccepted(
     join(turn, head, kept, { attachments, body, stamp }, settings);
   }
   if (buried === undefined) return { kind: 'written', id, revision };
-  const parents = [revision, ...leavesOf(buried)];
+  // The tree parent is one generation before its child, or paths would not add up.
+  const parents = [revision, ...leavesOf(buried)].sort((a, b) => generationOf(b) - generationOf(a));
   const attachmentDigests = attachments.map((stub) => [stub.name, stub.blob] as const);
   const merge = deriveRevision({ parents, deleted, body, attachmentDigests }, settings.digest);
   const joined = turn.head(id);

@@ -175,6 +175,24 @@ describe('quarantine', () => {
     ]);
   });
 
+  it('accepts what is many generations behind the tombstone', async () => {
+    const [here, there] = [await openLeaderlessDatabase(), await openLeaderlessDatabase()];
+    const old = arrival('x', 1, [a], { phone: true });
+    for (const database of [here, there]) {
+      let [, tombstone] = await died(database, 'x');
+      const again = await write(database, 'x', {}, tombstone);
+      tombstone = revisionOf((await database.edit([edit('x', {}, again, true)]))[0]);
+      await forget(database, 'x', tombstone);
+      await database.insert([old]);
+    }
+    const [outcome] = await partOf(here).acceptQuarantined([old]);
+    expect(revisionOf(outcome)).toMatch(/^5-/);
+    expect(bodyValue(here, 'x')).toEqual({ phone: true });
+    expect(await there.insert(toldBy(here, 'x'))).toEqual([]);
+    expect(bodyValue(there, 'x')).toEqual({ phone: true });
+    expect(await rootOf(there)).toBe(await rootOf(here));
+  });
+
   it('makes the same revision of one that is accepted twice, in two places', async () => {
     const [here, there] = [await waiting(), await waiting()];
     const [ours] = await partOf(here.database).acceptQuarantined([here.named]);

@@ -11,7 +11,7 @@ import { decodeGrave } from './graves.ts';
 import { HashTree } from './hash-tree.ts';
 import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
 import type { EditOutcome } from './model.ts';
-import { listQuarantine, type QuarantinedRevision } from './quarantine.ts';
+import { decodeQuarantined, listQuarantine, type QuarantinedRevision } from './quarantine.ts';
 import type { Turn } from './turn.ts';
 
 export interface LeaderlessOptions {
@@ -109,6 +109,13 @@ export class LeaderlessPart {
   /** In the order of ids and revisions; those behind `start` if it is given. */
   quarantine(limit: number, start?: NamedRevision): Promise<QuarantinedRevision[]> {
     return listQuarantine(this.#context, limit, start);
+  }
+
+  quarantined({ id, revision }: NamedRevision): QuarantinedRevision | undefined {
+    const { keys, store } = this.#context;
+    const key = keys.quarantined(id, revision);
+    const record = store.get(key);
+    return record && decodeQuarantined(key, record);
   }
 
   /**

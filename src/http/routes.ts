@@ -28,6 +28,7 @@ import { readDocument } from './resources/document-reading.ts';
 import { copyDocument, deleteDocument, postDocument, putDocument } from './resources/document-writing.ts';
 import { showNode } from './resources/node-info.ts';
 import { live, metrics, ready } from './resources/probes.ts';
+import { decideQuarantine, showQuarantine } from './resources/quarantine.ts';
 import { activeTasks, replicate, scheduler } from './resources/replications.ts';
 import { missingRevisions, revisionsDifference } from './resources/revisions.ts';
 import { clusterState, membership, setUpCluster, up, uuids, welcome } from './resources/root.ts';
@@ -166,6 +167,7 @@ export const routes: Routes = {
     ['_revs_limit', setting(showRevisionsLimit, setRevisionsLimit)],
     ['_purged_infos_limit', setting(showPurgedInfosLimit, setPurgedInfosLimit)],
     ['_purge', database('server_admin', { POST: purge })],
+    ['_quarantine', database('database_admin', { GET: showQuarantine, POST: decideQuarantine })],
     ['_compact', database('database_admin', { POST: compact })],
     ['_view_cleanup', database('database_admin', { POST: cleanUpViews })],
     ['_ensure_full_commit', database('list', { POST: ensureFullCommit })],

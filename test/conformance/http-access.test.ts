@@ -59,6 +59,7 @@ test.each([
   ['POST', '/db/_bulk_get', [400, 400, 400, 403, 401]],
   ['POST', '/db/_ensure_full_commit', [201, 201, 201, 403, 401]],
   ['POST', '/db/_compact', [202, 202, 403, 403, 401]],
+  ['GET', '/db/_quarantine', [400, 400, 403, 403, 401]],
   ['POST', '/db/_purge', [201, 401, 401, 401, 401]],
   ['PUT', '/db/_revs_limit', [400, 400, 403, 403, 401]],
   ['PUT', '/db/_security', [200, 200, 403, 403, 401]],
