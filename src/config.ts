@@ -54,6 +54,12 @@ export type AdjustableLimits = { readonly [Name in (typeof adjustableLimits)[num
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+export const leaderChoices = ['elected', 'appointed'] as const;
+export type LeaderChoice = (typeof leaderChoices)[number];
+
+export const followerWays = ['forward', 'refuse'] as const;
+export type FollowerWrites = (typeof followerWays)[number];
+
 /** What `openNode` takes; everything but the data directory has a default. */
 export interface NodeOptions {
   /** Where the node keeps its data; made when absent. */
@@ -64,6 +70,16 @@ export interface NodeOptions {
   readonly listen?: string;
   /** Every node of the cluster, this one too: name → `http://HOST:PORT`. Default: none, a single node. */
   readonly peers?: Readonly<Record<string, string>>;
+  /** In place of `peers`: a node of a running cluster, for one that is to be added to it. */
+  readonly join?: string;
+  /** Where other nodes reach this one. Default: its URL in `peers`, or where it listens. */
+  readonly advertise?: string;
+  /** Whether an election may start by itself. Equal on all nodes. Default `elected`. */
+  readonly leaderChoice?: LeaderChoice;
+  /** What a follower does with writes of single-leader databases. Default `forward`. */
+  readonly followerWrites?: FollowerWrites;
+  /** Linearizable reads by lease, which trusts clocks. Equal on all nodes. Default false. */
+  readonly readLease?: boolean;
   /** The datacenter this node is in. */
   readonly region?: string;
   /** Name of the cluster, equal on all nodes; fixes the `uuid` of `GET /`. Default: taken from the peers' names. */
@@ -95,8 +111,14 @@ export interface NodeSettings {
   readonly dataDirectory: string;
   readonly name: string;
   readonly listen: Address;
-  /** Every node of the cluster but this one. */
+  /** Every node that it was told of but this one. */
   readonly peers: readonly Peer[];
+  readonly join: string | undefined;
+  /** Undefined: where it listens, once that is known. */
+  readonly advertise: string | undefined;
+  readonly leaderChoice: LeaderChoice;
+  readonly followerWrites: FollowerWrites;
+  readonly readLease: boolean;
   readonly region: string | undefined;
   readonly cluster: string | undefined;
   readonly admins: ReadonlyMap<string, string>;
@@ -123,7 +145,7 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
  */
 export function resolveOptions(options: NodeOptions): NodeSettings {
   const name = options.name ?? 'n1';
-  if (!namePattern.test(name)) {
+  if (!isNodeName(name)) {
     throw new OptionsError(
       `"${name}" cannot be a node's name: use letters, digits, "-", "_" and ".", for example n1.`,
     );
@@ -135,6 +157,11 @@ export function resolveOptions(options: NodeOptions): NodeSettings {
     name,
     listen: parseAddress(options.listen ?? '127.0.0.1:5984'),
     peers: otherNodes(name, options.peers ?? {}),
+    join: options.join && checkedNodeUrl(options.join, '--join'),
+    advertise: ownUrl(name, options),
+    leaderChoice: options.leaderChoice ?? 'elected',
+    followerWrites: options.followerWrites ?? 'forward',
+    readLease: options.readLease ?? false,
     region: options.region,
     cluster: options.cluster,
     admins: checkedAdmins(options.admins ?? {}),
@@ -148,20 +175,21 @@ export function resolveOptions(options: NodeOptions): NodeSettings {
 }
 
 /** What is reachable from outside must be protected before it starts, not after somebody found it. */
-function checkSafety({ listen, admins, peers, secret }: NodeSettings): void {
+function checkSafety({ listen, admins, join, peers, secret }: NodeSettings): void {
   if (admins.size === 0 && !isLoopback(listen.host)) {
     throw new OptionsError(
       `Without an admin everybody may do everything, so a node listens on loopback only, not on ${listen.host}: ` +
         'add --admin USER:PASSWORD, or --listen 127.0.0.1:PORT.',
     );
   }
-  if (admins.size > 0 && peers.length > 0 && secret === undefined) {
+  if (admins.size > 0 && (peers.length > 0 || join !== undefined) && secret === undefined) {
     throw new OptionsError(
       'With an admin, nodes must prove themselves to each other: make a secret with "openssl rand -hex 32 > secret", ' +
         'give it to every node, and add --secret-file secret (or set TERCET_SECRET).',
     );
   }
-  const far = peers.find((peer) => !isLoopback(new URL(peer.url).hostname));
+  const others = join === undefined ? peers : [...peers, { name: 'to join', url: join }];
+  const far = others.find((peer) => !isLoopback(new URL(peer.url).hostname));
   if (far !== undefined && secret === undefined) {
     throw new OptionsError(
       `The peer ${far.name} (${far.url}) is not on loopback, so the nodes need a shared secret: make one with ` +
@@ -216,16 +244,46 @@ function otherNodes(name: string, peers: Readonly<Record<string, string>>): Peer
 }
 
 function checkedPeerUrl(name: string, text: string): string {
-  if (!namePattern.test(name))
+  if (!isNodeName(name))
     throw new OptionsError(`"${name}" in --peers cannot be a node's name: use for example n2.`);
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain =
-    url !== undefined && /^https?:$/.test(url.protocol) && `${url.pathname}${url.search}${url.hash}` === '/';
-  if (!isPlain || url.username !== '' || url.password !== '') {
+  const url = nodeUrl(text);
+  if (url === undefined) {
     throw new OptionsError(
       `"${text}" is no URL of the peer ${name}: write it without path or password, for example ${name}=http://10.0.0.2:5984.`,
     );
   }
+  return url;
+}
+
+function checkedNodeUrl(text: string, flag: string): string {
+  const url = nodeUrl(text);
+  if (url !== undefined) return url;
+  throw new OptionsError(
+    `"${text}" is no URL of a node: write it without path or password, for example ${flag} http://10.0.0.1:5984.`,
+  );
+}
+
+function ownUrl(name: string, { advertise, join, peers = {} }: NodeOptions): string | undefined {
+  if (join !== undefined && Object.keys(peers).length > 0) {
+    throw new OptionsError(
+      '--join is for a node that is added to a running cluster, --peers for one of its founders: keep one.',
+    );
+  }
+  const listed = peers[name];
+  if (advertise !== undefined) return checkedNodeUrl(advertise, '--advertise');
+  return listed === undefined ? undefined : checkedPeerUrl(name, listed);
+}
+
+export function isNodeName(text: string): boolean {
+  return namePattern.test(text);
+}
+
+/** `http://HOST:PORT` without a slash at the end; undefined for what cannot be a node's URL. */
+export function nodeUrl(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain =
+    url !== undefined && /^https?:$/.test(url.protocol) && `${url.pathname}${url.search}${url.hash}` === '/';
+  if (!isPlain || url.username !== '' || url.password !== '') return undefined;
   // With TLS the name is proved by a certificate, which an address would not match.
   if (url.protocol === 'http:') url.hostname = pinned(url.hostname);
   return url.origin;

@@ -3,6 +3,7 @@
 
 import { dev } from './cli/dev.ts';
 import { unknown } from './cli/flags.ts';
+import { node } from './cli/node.ts';
 import { promote } from './cli/promote.ts';
 import { serve } from './cli/serve.ts';
 import { status } from './cli/status.ts';
@@ -16,6 +17,7 @@ const help = `usage: tercet COMMAND [flags]
   dev        Run three nodes with sample data on this machine, and things to try.
   status     Show who leads a running cluster, and how far the others are.
   promote    Make a node the leader.
+  node       Show the members of a running cluster; add, promote and remove them.
 
   --help     Show this. "tercet COMMAND --help" shows more.
   --version  Show the version.
@@ -23,7 +25,7 @@ const help = `usage: tercet COMMAND [flags]
 Tercet is a replicated JSON document database that speaks CouchDB's HTTP API.
 `;
 
-const commands = { serve, dev, status, promote } as const;
+const commands = { serve, dev, status, promote, node } as const;
 
 async function run([command, ...rest]: readonly string[]): Promise<number | undefined> {
   switch (command) {
@@ -31,6 +33,7 @@ async function run([command, ...rest]: readonly string[]): Promise<number | unde
     case 'dev':
     case 'status':
     case 'promote':
+    case 'node':
       return commands[command](rest);
     case '--version':
       process.stdout.write(`${version}\n`);

@@ -15,12 +15,13 @@ import { createHmac } from 'node:crypto';
 import { createAccess } from './access/access.ts';
 import { onBehalfOfHeader } from './access/on-behalf-of.ts';
 import { type ProvenRequest, peerProofHeader, peerProofs, provePeer } from './access/peer-proof.ts';
+import { Addresses } from './cluster/addresses.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { groupTickMs } from './cluster/group.ts';
-import { openIdentity } from './cluster/identity.ts';
+import { type NodeIdentity, openIdentity, rememberLearned } from './cluster/identity.ts';
 import { type OpenCluster, openCluster } from './cluster/open-cluster.ts';
-import { askPeerUuid } from './cluster/peer-uuid.ts';
-import { type NodeOptions, type NodeSettings, OptionsError, resolveOptions } from './config.ts';
+import { askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
+import { type NodeOptions, type NodeSettings, OptionsError, type Peer, resolveOptions } from './config.ts';
 import { type Databases, openDatabases } from './database/databases.ts';
 import type { DocumentRevision } from './database/model.ts';
 import { type App, createApp } from './http/app.ts';
@@ -93,24 +94,26 @@ async function assemble(
   closers: (() => Promise<void>)[],
   close: () => Promise<void>,
 ): Promise<TercetNode> {
-  const { name, dataDirectory, peers } = settings;
+  const { name, dataDirectory } = settings;
   const store = await openLevelStore(dataDirectory, { createdBy: version });
   closers.push(() => store.close());
   const identity = await openIdentity({ settings, directoryUuid: store.identity, askPeer: askPeerUuid });
-  const peerSecret = settings.secret ?? loopbackSecret(settings);
-  const cluster = createCluster(settings, peerSecret);
+  const { clusterUuid } = identity;
+  const peerSecret = settings.secret ?? openSecret(settings);
+  const addresses = await openAddresses(settings, identity, peerSecret);
+  const transport =
+    peerSecret === undefined
+      ? undefined
+      : openTransport(settings, {
+          ...{ secret: peerSecret, cluster: clusterUuid, peers: addresses.peers(), log },
+          open: () => opened,
+        });
+  const cluster = createCluster(settings, { addresses, transport, secret: peerSecret });
   const databases = await openNodeDatabases(store, name, cluster, log);
   closers.push(() => databases.close());
   await createSystemDatabases(databases);
-  const access = await createAccess({
-    admins: settings.admins,
-    readUser: (id) => readUser(databases, id),
-    cookieSecret: Buffer.from(cookieSecretOf(settings.secret) ?? identity.cookieSecret),
-    secret: peerSecret,
-    clock: systemClock,
-  });
+  const access = await createNodeAccess(settings, { databases, identity, peerSecret });
   const onDefect = (error: unknown) => log.error({ err: error }, 'a defect in replication');
-  const clusterUuid = identity.clusterUuid;
   const replications = createReplications({
     ...{ databases, digest: digest128, clock: systemClock, random: systemRandom, onDefect },
     ...{ nodeName: name, clusterUuid },
@@ -118,31 +121,30 @@ async function assemble(
     peerHeaders: (request) => proofHeaders(peerSecret, name, request),
   });
   closers.push(() => replications.close());
-  const transport =
-    peerSecret === undefined
-      ? undefined
-      : openTransport(settings, {
-          secret: peerSecret,
-          cluster: identity.clusterUuid,
-          log,
-          open: () => opened,
-        });
   // HTTP closes after what comes now: it would wait for the peers' streams, and a leader hands over while it is asked.
   const closersBefore = closers.length;
   if (transport !== undefined) closers.push(() => transport.close());
   const opened = await openCluster(cluster, {
-    ...{ store, databases, transport, log, clock: systemClock, random: systemRandom },
-    ...{ diskUuid: store.identity, self: name, peers: peers.map((peer) => peer.name) },
+    ...{ store, databases, transport, log, addresses, clock: systemClock, random: systemRandom },
+    ...{ diskUuid: store.identity, self: name, mayFound: settings.join === undefined },
+    ...{ leaderChoice: settings.leaderChoice, readLease: settings.readLease },
+    peers: (settings.join === undefined ? settings.peers : addresses.peers()).map((peer) => peer.name),
   });
   closers.push(() => opened.close());
-  const parts = { store, databases, access, replications, log, transport, cluster };
+  const parts = { store, databases, access, replications, log, transport, cluster, addresses };
   const app = createNodeApp(settings, clusterUuid, parts);
   const url = await listen(app, settings);
   closers.splice(closersBefore, 0, () => app.close());
+  if (!isWildcard(settings.listen.host)) addresses.listensAt(url);
   transport?.start();
-  const links = startPeerLinks({ databases, scheduler: replications.scheduler, peers, onDefect });
+  const { scheduler } = replications;
+  const links = startPeerLinks({ databases, scheduler, peers: addresses.peers(), onDefect });
   closers.push(() => links.close());
-  log.info({ url, data: dataDirectory, peers: peers.map((peer) => peer.name) }, 'listening');
+  addresses.onChange(({ added, removed }) => {
+    for (const peer of added) links.addPeer(peer).catch(onDefect);
+    for (const peer of removed) links.removePeer(peer.name).catch(onDefect);
+  });
+  log.info({ url, data: dataDirectory, peers: addresses.peers().map((peer) => peer.name) }, 'listening');
   return { name, url, databases, close };
 }
 
@@ -161,6 +163,23 @@ async function createSystemDatabases(databases: Databases): Promise<void> {
   for (const name of ['_users', '_replicator']) if (!databases.has(name)) await databases.create(name);
 }
 
+interface AccessContext {
+  readonly databases: Databases;
+  readonly identity: NodeIdentity;
+  readonly peerSecret: string | undefined;
+}
+
+function createNodeAccess(
+  { admins, secret }: NodeSettings,
+  { databases, identity, peerSecret }: AccessContext,
+): Promise<Access> {
+  return createAccess({
+    ...{ admins, secret: peerSecret, clock: systemClock },
+    readUser: (id) => readUser(databases, id),
+    cookieSecret: Buffer.from(cookieSecretOf(secret) ?? identity.cookieSecret),
+  });
+}
+
 function readUser(databases: Databases, id: string): DocumentRevision | undefined {
   if (!databases.has('_users')) return undefined;
   const outcome = databases.get('_users').read(id);
@@ -176,26 +195,60 @@ function cookieSecretOf(secret: string | undefined): string | undefined {
  * Nodes without admins and secret are all on one machine, where everybody is an admin; this protects nothing. It lets them
  * recognise each other all the same, so that `_users` is replicated in full.
  */
-function loopbackSecret({ name, peers, admins }: NodeSettings): string | undefined {
-  if (peers.length === 0 || admins.size > 0) return undefined;
-  return `tercet on loopback: ${[name, ...peers.map((peer) => peer.name)].sort().join(' ')}`;
+function openSecret({ admins }: NodeSettings): string | undefined {
+  return admins.size > 0 ? undefined : 'tercet on loopback';
+}
+
+/** A node that is to join asks there for the others; where nobody answers, those that answered last have to do. */
+async function openAddresses(
+  settings: NodeSettings,
+  identity: NodeIdentity,
+  secret: string | undefined,
+): Promise<Addresses> {
+  const { name, advertise, join, listen: address, peers } = settings;
+  const proof = proofHeaders(secret, name, { method: 'GET', target: '/_cluster' });
+  const asked = join === undefined ? undefined : await askForNodes(join, proof);
+  if (asked !== undefined) await rememberLearned(settings, identity, asked);
+  const learned = asked ?? identity.learned ?? [];
+  if (join !== undefined && learned.length === 0) {
+    throw new OptionsError(
+      `The node at ${join} (--join) does not show its cluster to this one: give both the same secret.`,
+    );
+  }
+  const isKnown = address.port !== 0 && !isWildcard(address.host);
+  const url = advertise ?? (isKnown ? `http://${shownHost(address.host)}:${address.port}` : undefined);
+  return new Addresses({ self: name, url, fixed: peers, learned });
+}
+
+/** Listening on all addresses says nothing about where one is reached. */
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
 
 interface TransportContext {
   readonly secret: string;
   readonly cluster: string;
+  readonly peers: readonly Peer[];
   readonly log: Log;
   /** What peers speak to; there before anybody is listened to. */
   readonly open: () => OpenCluster;
 }
 
+interface ClusterMeans {
+  readonly addresses: Addresses;
+  readonly transport: PeerTransport | undefined;
+  readonly secret: string | undefined;
+}
+
 /** The part of single-leader databases that is there before anything is opened; open-cluster.ts gives it its group. */
-function createCluster({ name, peers }: NodeSettings, secret: string | undefined): Cluster {
+function createCluster(settings: NodeSettings, { addresses, transport, secret }: ClusterMeans): Cluster {
   return new Cluster({
-    ...{ clock: systemClock, random: systemRandom, tickMs: groupTickMs, followerWrites: 'forward' },
-    urlOf: (peer) => peers.find((candidate) => candidate.name === peer)?.url,
+    ...{ clock: systemClock, random: systemRandom, tickMs: groupTickMs },
+    followerWrites: settings.followerWrites,
+    ...{ addresses, transport, hasSecret: settings.secret !== undefined },
+    leaderChoice: settings.leaderChoice,
     peerHeaders: (request) => ({
-      ...proofHeaders(secret, name, request),
+      ...proofHeaders(secret, settings.name, request),
       [onBehalfOfHeader]: request.onBehalfOf,
     }),
   });
@@ -213,8 +266,8 @@ function proofHeaders(
 
 /** What a peer of a later version asks and this one does not know is refused. */
 function openTransport(
-  { name, peers, limits }: NodeSettings,
-  { secret, cluster, log, open }: TransportContext,
+  { name, limits }: NodeSettings,
+  { secret, cluster, peers, log, open }: TransportContext,
 ): PeerTransport {
   const { check } = peerProofs(secret, systemClock);
   return createPeerTransport({
@@ -240,10 +293,11 @@ interface Parts {
   readonly log: Log;
   readonly transport: PeerTransport | undefined;
   readonly cluster: Cluster;
+  readonly addresses: Addresses;
 }
 
 function createNodeApp(settings: NodeSettings, clusterUuid: string, parts: Parts): App {
-  const { store, databases, access, replications, log, transport, cluster } = parts;
+  const { store, databases, access, replications, log, transport, cluster, addresses } = parts;
   return createApp({
     databases,
     access,
@@ -254,7 +308,13 @@ function createNodeApp(settings: NodeSettings, clusterUuid: string, parts: Parts
       region: settings.region,
       clusterUuid,
       version,
-      peers: settings.peers,
+      get url() {
+        return addresses.urlOf(settings.name);
+      },
+      get peers() {
+        return addresses.peers();
+      },
+      isOpen: settings.admins.size === 0,
       storeHealth: () => store.health(),
     },
     http: { cors: corsSettings(settings.corsOrigins), limits: settings.limits },
@@ -264,7 +324,7 @@ function createNodeApp(settings: NodeSettings, clusterUuid: string, parts: Parts
 }
 
 async function listen(app: App, { listen: { host, port } }: NodeSettings): Promise<string> {
-  const shown = host.includes(':') ? `[${host}]` : host;
+  const shown = shownHost(host);
   try {
     return `http://${shown}:${(await app.listen(host, port)).port}`;
   } catch (error) {
@@ -278,6 +338,10 @@ async function listen(app: App, { listen: { host, port } }: NodeSettings): Promi
       `Cannot listen on ${shown}:${port} (${message}): choose another address with --listen.`,
     );
   }
+}
+
+function shownHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** What CouchDB's documentation tells browsers' applications to ask for. */

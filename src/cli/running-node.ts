@@ -19,7 +19,7 @@ export interface RunningNode {
   /** The same credentials at another address. */
   at(url: string): RunningNode;
   /** @throws RunningNodeError */
-  json<Answer>(method: 'GET' | 'POST', path: string, options: CallOptions): Promise<Answer>;
+  json<Answer>(method: 'GET' | 'POST' | 'DELETE', path: string, options: CallOptions): Promise<Answer>;
 }
 
 interface CallOptions {

@@ -26,6 +26,11 @@ test('every flag has its environment variable and its key in the config file, an
     listen: '127.0.0.1:1',
     data: '/srv/data',
     peers: 'n1=http://a:1,n2=http://b:2',
+    join: 'http://127.0.0.1:1',
+    advertise: 'http://127.0.0.1:2',
+    'leader-choice': 'appointed',
+    'follower-writes': 'refuse',
+    'read-lease': 'on',
     region: 'seoul',
     cluster: 'shop',
     admin: 'anna:se:cret',
@@ -37,7 +42,7 @@ test('every flag has its environment variable and its key in the config file, an
   const files = { secret: 'from a file\n', 'node.json': '{}' };
   for (const [flag, value] of Object.entries(samples)) {
     const byFlag = options([`--${flag}`, value], { files });
-    const variable = `TERCET_${flag.replace('-', '_').toUpperCase()}`;
+    const variable = `TERCET_${flag.replaceAll('-', '_').toUpperCase()}`;
     expect(options([], { environment: { [variable]: value }, files })).toEqual(byFlag);
     if (flag === 'config') continue;
     expect(byFlag).not.toEqual(options([]));

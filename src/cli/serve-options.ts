@@ -5,8 +5,8 @@
  *   tercet serve --node n1 --config node.json      with TERCET_ADMIN=anna:secret in the environment
  */
 
-import type { AdjustableLimits, LogLevel, NodeOptions } from '../config.ts';
-import { adjustableLimits, logLevels, OptionsError } from '../config.ts';
+import type { AdjustableLimits, NodeOptions } from '../config.ts';
+import { adjustableLimits, followerWays, leaderChoices, logLevels, OptionsError } from '../config.ts';
 import { type FlagTable, nearest, readFlags, unknown } from './flags.ts';
 
 export const serveFlags = {
@@ -16,6 +16,26 @@ export const serveFlags = {
   peers: {
     value: 'N1=URL,N2=URL',
     help: 'Every node of the cluster, this one too: the same list on all of them.',
+  },
+  join: {
+    value: 'URL',
+    help: 'In place of --peers: a node of a running cluster. This one becomes a member once\n"tercet node add" says so there.',
+  },
+  advertise: {
+    value: 'URL',
+    help: 'Where other nodes reach this one (default: its URL in --peers, or where it listens).',
+  },
+  'leader-choice': {
+    value: 'CHOICE',
+    help: 'elected (default): whoever misses the leader stands. appointed: only "tercet promote"\nmakes another one. The same on all nodes.',
+  },
+  'follower-writes': {
+    value: 'WAY',
+    help: 'What a follower does with writes of single-leader databases: forward (default),\nor refuse, with the address of the leader.',
+  },
+  'read-lease': {
+    value: 'SWITCH',
+    help: 'on: a leader that a majority has just confirmed reads without\nasking again. It trusts clocks: see docs/single-leader.md. The same on all nodes.',
   },
   region: { value: 'NAME', help: 'The datacenter this node is in.' },
   cluster: {
@@ -83,12 +103,17 @@ function toOptions(
     name: one('node'),
     listen: one('listen'),
     peers: settings.peers && parsePeers(settings.peers.join(',')),
+    join: one('join'),
+    advertise: one('advertise'),
+    leaderChoice: oneOf('leader-choice', one('leader-choice'), leaderChoices),
+    followerWrites: oneOf('follower-writes', one('follower-writes'), followerWays),
+    readLease: readSwitch('read-lease', one('read-lease')),
     region: one('region'),
     cluster: one('cluster'),
     admins: settings.admin && Object.fromEntries(settings.admin.map(parseAdmin)),
     secret,
     corsOrigins: settings['cors-origins'] && splitList(settings['cors-origins'].join(',')),
-    logLevel: parseLogLevel(one('log-level')),
+    logLevel: oneOf('log-level', one('log-level'), logLevels),
   };
   const given = Object.entries(present).filter(([, value]) => value !== undefined);
   return { dataDirectory: one('data') ?? 'data', limits, ...Object.fromEntries(given) };
@@ -206,11 +231,20 @@ function parseAdmin(text: string): readonly [string, string] {
   return [text.slice(0, colon), text.slice(colon + 1)];
 }
 
-function parseLogLevel(text: string | undefined): LogLevel | undefined {
+function oneOf<Choice extends string>(
+  flag: ServeFlag,
+  text: string | undefined,
+  choices: readonly Choice[],
+): Choice | undefined {
   if (text === undefined) return undefined;
-  const level = logLevels.find((known) => known === text);
-  if (level === undefined) throw unknown('log level', text, logLevels);
-  return level;
+  const choice = choices.find((known) => known === text);
+  if (choice === undefined) throw unknown(flag.replaceAll('-', ' '), text, choices);
+  return choice;
+}
+
+function readSwitch(flag: ServeFlag, text: string | undefined): boolean | undefined {
+  const choice = oneOf(flag, text, ['on', 'off']);
+  return choice && choice === 'on';
 }
 
 function splitList(text: string): string[] {

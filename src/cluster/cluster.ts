@@ -5,16 +5,26 @@
  * writes get into the log. This file ties them together.
  */
 
+import type { LeaderChoice } from '../config.ts';
 import type { Databases, RouteWrites } from '../database/databases.ts';
 import { checkName } from '../database/databases.ts';
 import type { AckSettings, ReplicationChoice } from '../database/model.ts';
 import { failure } from '../errors.ts';
-import type { ClusterServices, ClusterStatus, GroupPosition, LeaderPlace } from '../http/services.ts';
+import type {
+  ClusterNodes,
+  ClusterServices,
+  ClusterStatus,
+  GroupPosition,
+  LeaderPlace,
+} from '../http/services.ts';
+import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
+import type { Addresses } from './addresses.ts';
 import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
 import type { Group, GroupStatus } from './group.ts';
 import { LoggedWrites } from './logged-writes.ts';
+import { NodeAdministration } from './node-administration.ts';
 import { identityOf } from './replication-choice.ts';
 
 const APPLY_MS_MAX = 10_000;
@@ -24,7 +34,11 @@ export interface ClusterContext {
   readonly random: Random;
   readonly tickMs: number;
   readonly followerWrites: 'forward' | 'refuse';
-  readonly urlOf: (name: string) => string | undefined;
+  readonly addresses: Addresses;
+  /** Undefined for a node that has no secret to share. */
+  readonly transport: PeerTransport | undefined;
+  readonly hasSecret: boolean;
+  readonly leaderChoice: LeaderChoice;
   readonly peerHeaders: ClusterServices['peerHeaders'];
 }
 
@@ -37,13 +51,16 @@ export class Cluster implements ClusterServices {
   readonly followerWrites: 'forward' | 'refuse';
   readonly peerHeaders: ClusterServices['peerHeaders'];
   readonly log: CommandLog;
+  readonly nodes: ClusterNodes;
   readonly #context: ClusterContext;
   #parts: ClusterParts | undefined;
 
   constructor(context: ClusterContext) {
     this.#context = context;
-    const { clock, tickMs } = context;
-    this.log = new CommandLog({ group: () => this.#group, clock, tickMs });
+    const { addresses, clock, hasSecret, leaderChoice, tickMs, transport } = context;
+    const group = () => this.#group;
+    this.nodes = new NodeAdministration({ group, addresses, transport, hasSecret, leaderChoice, clock });
+    this.log = new CommandLog({ group, clock, tickMs });
     this.followerWrites = context.followerWrites;
     this.peerHeaders = context.peerHeaders;
   }
@@ -188,7 +205,7 @@ export class Cluster implements ClusterServices {
     if (leaderReady) return { kind: 'here' };
     // Its own name has no address here: it leads, and has not applied everything yet.
     if (leader === undefined) return { kind: 'none' };
-    const url = this.#context.urlOf(leader);
+    const url = this.#context.addresses.urlOfPeer(leader);
     return url === undefined ? { kind: 'none' } : { kind: 'there', name: leader, url };
   }
 

@@ -1,6 +1,5 @@
 /** Asks other nodes of the cluster, and answers them; what concerns the whole group is asked of its leader. */
 
-import type { NodeId } from '../replication/strategy.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { MembershipOutcome } from '../single-leader/events.ts';
@@ -12,6 +11,7 @@ import {
   encodeCall,
   type GroupCall,
   type Hello,
+  type Joining,
 } from './group-calls.ts';
 import type { GroupHome } from './group-home.ts';
 import { nextJoiningStep } from './group-joining.ts';
@@ -20,6 +20,14 @@ import { callKind } from './group-kinds.ts';
 const helloMsMax = 1_000;
 /** A change of members waits for a majority to have it on disk. */
 const callMsMax = 5_000;
+const patienceMsMax = 3_000;
+/** Nothing was done, and soon it may be. */
+const passing: readonly MembershipOutcome[] = [
+  'not_leader',
+  'not_ready',
+  'transferring',
+  'change_in_progress',
+];
 
 export class GroupCaller {
   readonly #home: GroupHome;
@@ -51,17 +59,25 @@ export class GroupCaller {
     const own = await this.#answer(call);
     if (own.kind !== 'elsewhere') return own;
     const { self, peers } = this.#home.options;
-    const { leader } = this.#home.status();
-    for (const peer of leader === undefined || leader === self ? peers : [leader]) {
+    const { leader, members } = this.#home.status();
+    const others = [...peers, ...members.map(({ name }) => name)].filter((name) => name !== self);
+    for (const peer of leader === undefined || leader === self ? new Set(others) : [leader]) {
       const answer = await this.#ask(peer, call, callMsMax);
       if (answer !== undefined && answer.kind !== 'elsewhere') return answer;
     }
     return undefined;
   }
 
+  /** Asks again for a moment where all it takes is that a leader begins its term, or another change ends. */
   async changeMembers(change: MembershipChange): Promise<MembershipOutcome> {
-    const answer = await this.askLeader({ op: 'change', change });
-    return answer?.kind === 'change' ? answer.outcome : 'not_leader';
+    const { options, settings } = this.#home;
+    const deadline = options.clock.monotonic() + patienceMsMax;
+    for (;;) {
+      const answer = await this.askLeader({ op: 'change', change });
+      const outcome = answer?.kind === 'change' ? answer.outcome : 'not_leader';
+      if (!passing.includes(outcome) || options.clock.monotonic() >= deadline) return outcome;
+      await new Promise<void>((resolve) => void options.clock.after(settings.retryMs, resolve));
+    }
   }
 
   async serve(bytes: Uint8Array): Promise<Uint8Array> {
@@ -75,8 +91,10 @@ export class GroupCaller {
       });
       return decodeAnswer(bytes);
     } catch (error) {
-      if (error instanceof PeerRequestError || error instanceof PeerRefusal) return undefined;
-      throw error;
+      if (error instanceof PeerRefusal) return undefined;
+      if (!(error instanceof PeerRequestError)) throw error;
+      const mayBeDone = call.op === 'change' && error.delivery === 'unknown';
+      return mayBeDone ? { kind: 'change', outcome: 'unknown' } : undefined;
     }
   }
 
@@ -90,7 +108,7 @@ export class GroupCaller {
       case 'change':
         return { kind: 'change', outcome: await desk.change(call.change) };
       case 'join':
-        return { kind: 'change', outcome: await this.#join(call.id) };
+        return { kind: 'change', outcome: await this.#join(call.joining) };
     }
   }
 
@@ -100,9 +118,10 @@ export class GroupCaller {
     return { id, names: this.#names, founders: record?.founders };
   }
 
-  #join(id: NodeId): MembershipOutcome | Promise<MembershipOutcome> {
-    const { replica, desk } = this.#home;
-    const step = replica === undefined ? 'not_leader' : nextJoiningStep(replica.raft, id);
+  #join(joining: Joining): MembershipOutcome | Promise<MembershipOutcome> {
+    const { replica, desk, options } = this.#home;
+    const isPeer = (name: string) => options.peers.includes(name);
+    const step = replica === undefined ? 'not_leader' : nextJoiningStep(replica.raft, joining, isPeer);
     return typeof step === 'string' ? step : desk.change(step);
   }
 }

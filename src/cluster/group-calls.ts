@@ -2,17 +2,25 @@
 
 import type { NodeId } from '../replication/strategy.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import type { MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, TransferOutcome } from '../single-leader/events.ts';
 import type { MembershipChange } from '../single-leader/membership.ts';
-import { isNodeId } from './group-node-id.ts';
+import { isNodeId, isPeerUrl } from './group-node-id.ts';
 
 export type GroupCall =
   /** Who are you, and which group are you in? */
   | { readonly op: 'hello' }
-  /** Take me in, one step further; I have a new disk. */
-  | { readonly op: 'join'; readonly id: NodeId }
+  /** Take me in, one step further: I have a new disk, or a membership was forced without me. */
+  | { readonly op: 'join'; readonly joining: Joining }
   | { readonly op: 'transfer'; readonly to: NodeId | undefined }
   | { readonly op: 'change'; readonly change: MembershipChange };
+
+export interface Joining {
+  readonly id: NodeId;
+  readonly url?: string | undefined;
+  /** What it was before a membership was forced without it. */
+  readonly was?: MemberKind | undefined;
+}
 
 export interface Hello {
   readonly id: NodeId;
@@ -29,7 +37,8 @@ export type CallAnswer =
   | { readonly kind: 'transfer'; readonly outcome: TransferOutcome }
   | { readonly kind: 'change'; readonly outcome: MembershipOutcome };
 
-const changeKinds: readonly unknown[] = ['add_learner', 'add_witness', 'promote_learner', 'remove'];
+const changeKinds: readonly unknown[] = ['add_learner', 'add_witness', 'promote_learner', 'move', 'remove'];
+const memberKinds: readonly unknown[] = ['voter', 'witness', 'learner'];
 
 export function encodeCall(value: GroupCall | CallAnswer): Uint8Array {
   return Buffer.from(JSON.stringify(value));
@@ -37,9 +46,9 @@ export function encodeCall(value: GroupCall | CallAnswer): Uint8Array {
 
 /** @throws PeerRefusal */
 export function decodeCall(bytes: Uint8Array): GroupCall {
-  const { op, id, to, change } = objectIn(bytes);
+  const { op, joining, to, change } = objectIn(bytes);
   if (op === 'hello') return { op };
-  if (op === 'join' && isNodeId(id)) return { op, id };
+  if (op === 'join' && isJoining(joining)) return { op, joining };
   if (op === 'transfer' && (to === undefined || isNodeId(to))) return { op, to };
   if (op === 'change' && isChange(change)) return { op, change };
   throw new PeerRefusal('not a call of a group');
@@ -65,8 +74,17 @@ function helloIn(value: unknown): Hello {
 }
 
 function isChange(value: unknown): value is MembershipChange {
-  const { kind, node } = (value ?? {}) as Partial<Record<string, unknown>>;
-  return changeKinds.includes(kind) && isNodeId(node);
+  const { kind, node, url } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return changeKinds.includes(kind) && isNodeId(node) && (kind === 'move' ? isPeerUrl(url) : isMaybeUrl(url));
+}
+
+function isJoining(value: unknown): value is Joining {
+  const { id, url, was } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return isNodeId(id) && isMaybeUrl(url) && (was === undefined || memberKinds.includes(was));
+}
+
+function isMaybeUrl(value: unknown): boolean {
+  return value === undefined || isPeerUrl(value);
 }
 
 function objectIn(bytes: Uint8Array): Partial<Record<string, unknown>> {

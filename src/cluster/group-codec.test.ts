@@ -16,7 +16,15 @@ const position = fc.record({ index: u48, term: u48 });
 const node = fc.constantFrom<NodeId>(from, to);
 const reason = fc.constantFrom('timeout', 'transfer', 'appointment');
 const membership = fc.record({
-  members: fc.array(fc.record({ id: node, kind: fc.constantFrom('voter', 'witness', 'learner') })),
+  members: fc.array(
+    fc.record(
+      {
+        ...{ id: node, kind: fc.constantFrom('voter', 'witness', 'learner') },
+        url: fc.constantFrom('http://127.0.0.1:5984', 'https://n1.example'),
+      },
+      { requiredKeys: ['id', 'kind'] },
+    ),
+  ),
   lineage: u48,
 });
 const body: fc.Arbitrary<EntryBody> = fc.oneof(

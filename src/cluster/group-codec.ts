@@ -16,7 +16,7 @@ import { GarbageError } from '../runtime/peer-frames.ts';
 import type { Entry, EntryBody, LogPosition, Membership, StatePoint } from '../single-leader/entry.ts';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
 import type { CandidacyReason, RaftMessage } from '../single-leader/messages.ts';
-import { diskDigits, diskOf, isNodeId } from './group-node-id.ts';
+import { diskDigits, diskOf, isNodeId, isPeerUrl } from './group-node-id.ts';
 
 export interface GroupLetter {
   readonly from: NodeId;
@@ -260,9 +260,10 @@ function membershipIn(value: unknown): Membership {
   const { members, lineage } = objectIn(value);
   return {
     members: listIn(members).map((member) => {
-      const { id, kind } = objectIn(member);
+      const { id, kind, url } = objectIn(member);
       if (!memberKinds.includes(kind)) throw new GarbageError('a member of no kind');
-      return { id: memberIdIn(id), kind } as Membership['members'][number];
+      if (url !== undefined && !isPeerUrl(url)) throw new GarbageError('a member at no address');
+      return { id: memberIdIn(id), kind, ...(url !== undefined && { url }) } as Membership['members'][number];
     }),
     lineage: asTerm(numberIn(lineage)),
   };

@@ -68,11 +68,11 @@ describe('members of a group', () => {
     const { leader, follower, other } = await startThree();
     expect(await other.group.removeMember(follower.name)).toBe('committed');
     expect(leader.group.status().members.map(({ name }) => name)).not.toContain(follower.name);
-    expect(await other.group.addMember(follower.name, 'learner')).toBe('committed');
+    expect(await other.group.addMember({ name: follower.name, kind: 'learner' })).toBe('committed');
     await write(leader, 'a');
     await untilApplied([follower], ['a']);
     expect(await other.group.promoteLearner(follower.name)).toBe('committed');
-    expect(await other.group.addMember('n9', 'learner')).toBe('no_such_member');
+    expect(await other.group.addMember({ name: 'n9', kind: 'learner' })).toBe('unreachable');
     expect(await other.group.removeMember('n9')).toBe('no_such_member');
   });
 });

@@ -12,12 +12,12 @@
  * 2. Nobody founds while a peer is silent: the silent one may know a group.
  * 3. The nodes must agree on who they are, or two of them could each be the first.
  *
- *   F    the store's record: { founders, isJoining }
+ *   F    the store's record: { founders, isJoining, was }
  */
 
 import type { NodeId } from '../replication/strategy.ts';
 import { DriverLog, logRange, readLog, type StateWrite } from '../runtime/driver-log.ts';
-import type { Membership } from '../single-leader/entry.ts';
+import type { Member, MemberKind, Membership } from '../single-leader/entry.ts';
 import { asTerm } from '../single-leader/entry.ts';
 import type { LogWrite } from '../single-leader/events.ts';
 import { freshState } from '../single-leader/raft.ts';
@@ -30,8 +30,10 @@ const recordKey = Uint8Array.of(0x46);
 
 export interface GroupRecord {
   readonly founders: readonly NodeId[];
-  /** This node came later, and waits to become a voter. */
+  /** This node came later, and waits to be taken in. */
   readonly isJoining: boolean;
+  /** What it was in the membership that others went on without. */
+  readonly was?: MemberKind;
 }
 
 export interface StoredGroup {
@@ -53,8 +55,12 @@ export async function readGroup(store: Store): Promise<StoredGroup | undefined> 
 }
 
 /** Makes this disk one of the group, durably: as a founder, or as one that waits. */
-export async function writeGroup(store: Store, record: GroupRecord): Promise<void> {
-  const { hardState, start } = freshState(record.isJoining ? undefined : foundedBy(record.founders));
+export async function writeGroup(
+  store: Store,
+  record: GroupRecord,
+  urlOf: (name: string) => string | undefined = () => undefined,
+): Promise<void> {
+  const { hardState, start } = freshState(record.isJoining ? undefined : foundedBy(record.founders, urlOf));
   const found = { start: start.index, last: start.index };
   await new Promise<void>((resolve, reject) => {
     const log = new DriverLog({
@@ -80,8 +86,13 @@ function recordOperation(record: GroupRecord): Operation {
   return { kind: 'put', key: recordKey, value: new TextEncoder().encode(JSON.stringify(record)) };
 }
 
-function foundedBy(founders: readonly NodeId[]): Membership {
-  return { members: founders.map((id) => ({ id, kind: 'voter' })), lineage: asTerm(0) };
+/** Each founder writes down the addresses that it knows; the first change in the log makes those of its leader common. */
+function foundedBy(founders: readonly NodeId[], urlOf: (name: string) => string | undefined): Membership {
+  const members = founders.map((id): Member => {
+    const url = urlOf(nameOf(id));
+    return { id, kind: 'voter', ...(url !== undefined && { url }) };
+  });
+  return { members, lineage: asTerm(0) };
 }
 
 export interface FoundingFacts {
@@ -90,6 +101,7 @@ export interface FoundingFacts {
   readonly names: readonly string[];
   /** Of those who answered. */
   readonly hellos: readonly Hello[];
+  readonly mayFound: boolean;
 }
 
 export type FoundingDecision =
@@ -98,7 +110,7 @@ export type FoundingDecision =
   | { readonly kind: 'belong'; readonly record: GroupRecord }
   | { readonly kind: 'wait'; readonly reason: string };
 
-export function decideFounding({ self, names, hellos }: FoundingFacts): FoundingDecision {
+export function decideFounding({ self, names, hellos, mayFound }: FoundingFacts): FoundingDecision {
   const groups = new Map(
     hellos.flatMap(({ founders }) => (founders === undefined ? [] : [[founders.join(), founders]])),
   );
@@ -106,6 +118,7 @@ export function decideFounding({ self, names, hellos }: FoundingFacts): Founding
   if (groups.size > 1) return { kind: 'wait', reason: 'the peers belong to different groups' };
   if (founders !== undefined)
     return { kind: 'belong', record: { founders, isJoining: !founders.includes(self) } };
+  if (!mayFound) return { kind: 'wait', reason: 'none of the nodes that it was told to join knows one' };
   const silent = names.find((name) => name !== nameOf(self) && !hellos.some(({ id }) => nameOf(id) === name));
   if (silent !== undefined) return { kind: 'wait', reason: `${silent} does not answer` };
   const other = hellos.find((hello) => hello.names.join() !== names.join());

@@ -82,7 +82,7 @@ export class GroupHome {
   /** Makes this disk one of a group, then begins to live in it. */
   adopt(record: GroupRecord): Promise<void> {
     return this.#do(async () => {
-      await writeGroup(this.options.store, record);
+      await writeGroup(this.options.store, record, this.options.urlOf);
       this.options.log.info({ founders: record.founders, joining: record.isJoining }, 'belongs to a group');
       await this.#beginLife();
     });
@@ -167,7 +167,7 @@ export class GroupHome {
   announce(): void {
     const status = this.status();
     const { role, term, leader, leaderReady, founded, fencedOut, stopped } = status;
-    const members = status.members.map(({ id, kind }) => [id, kind]);
+    const members = status.members.map(({ id, kind, url }) => [id, kind, url]);
     const told = JSON.stringify([role, term, leader, leaderReady, founded, fencedOut, stopped, members]);
     this.#isReadyTold = leaderReady;
     if (told === this.#told) return;

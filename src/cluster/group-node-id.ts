@@ -31,3 +31,8 @@ export function nameOf(id: NodeId): string {
 export function diskOf(id: NodeId): string {
   return id.slice(-diskDigits);
 }
+
+/** As options give it: `http://HOST:PORT` without a slash at the end. Dialling anything else would throw. */
+export function isPeerUrl(value: unknown): value is string {
+  return typeof value === 'string' && /^https?:\/\/[^/\s]+$/.test(value) && URL.canParse(value);
+}

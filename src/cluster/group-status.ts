@@ -97,9 +97,13 @@ function termOf({ epochs }: Raft, index: number): number {
   return 0;
 }
 
-function memberStatus({ id, kind }: Member, raft: Raft, { tickMs, lagMsOf }: StatusContext): MemberStatus {
+function memberStatus(
+  { id, kind, url }: Member,
+  raft: Raft,
+  { tickMs, lagMsOf }: StatusContext,
+): MemberStatus {
   const { role } = raft;
-  const known = { id, name: nameOf(id), kind };
+  const known = { id, name: nameOf(id), kind, url };
   if (role.kind !== 'leader') return known;
   const progress = role.progress.get(id);
   const match = progress?.match ?? raft.log.persisted;

@@ -3,13 +3,13 @@
  *
  *     no group known      found one, or find out which there is
  *     no replica          begin again when the disk takes writes
- *     not a voter yet     ask the leader to be taken in one step further
+ *     waits to be in      ask the leader to be taken in one step further
+ *     at another address  tell the others
  *     otherwise           hand recovered entries over, forget what everybody has of the log
  */
 
 import { asIndex } from '../single-leader/entry.ts';
 import { membershipOf } from '../single-leader/log-changes.ts';
-import { memberOf } from '../single-leader/membership.ts';
 import type { GroupCaller } from './group-caller.ts';
 import { decideFounding, type GroupRecord } from './group-founding.ts';
 import type { GroupHome } from './group-home.ts';
@@ -70,17 +70,42 @@ export class GroupUpkeep {
     const answers = await Promise.all(options.peers.map((peer) => this.#caller.hello(peer)));
     if (this.#isStopped) return;
     const hellos = answers.filter((hello) => hello !== undefined);
-    const decision = decideFounding({ self: id, names, hellos });
+    const { mayFound = true } = options;
+    const decision = decideFounding({ self: id, names, hellos, mayFound });
     if (decision.kind === 'wait') this.#report(`no group yet: ${decision.reason}`);
     else await this.#home.adopt(decision.record);
   }
 
-  /** Taken out by an operator, it stays out; fenced out, it comes back. */
+  /** Taken out by an operator, it stays out; fenced out, it comes back as what it was. */
   async #join(replica: GroupReplica, record: GroupRecord): Promise<void> {
-    const isIn = isVoter(replica, this.#home) && !this.#home.status().fencedOut;
-    const isJoining = !isIn && (record.isJoining || this.#home.status().fencedOut);
-    if (isJoining !== record.isJoining) await this.#home.changeRecord({ ...record, isJoining });
-    if (isJoining) await this.#caller.askLeader({ op: 'join', id: this.#home.id });
+    const { id, options } = this.#home;
+    const { fencedOut, members } = this.#home.status();
+    const member = members.find((each) => each.id === id);
+    const hasOldDisk = members.some((each) => each.id !== id && each.name === options.self);
+    const isIn = member !== undefined && member.kind !== 'learner' && !hasOldDisk && !fencedOut;
+    if (member !== undefined && !fencedOut) await this.#announce(replica);
+    if (isIn || !(record.isJoining || fencedOut)) {
+      if (record.isJoining) await this.#home.changeRecord({ founders: record.founders, isJoining: false });
+      return;
+    }
+    const was = fencedOut ? member?.kind : record.was;
+    const isNews = !record.isJoining || was !== record.was;
+    if (isNews) await this.#home.changeRecord({ ...record, isJoining: true, ...(was && { was }) });
+    const joining = { id, url: options.urlOf?.(options.self), was };
+    const answer = await this.#caller.askLeader({ op: 'join', joining });
+    // A learner that nobody wants as more than that has arrived.
+    const isDone = answer?.kind === 'change' && answer.outcome === 'already_so';
+    if (isDone) await this.#home.changeRecord({ founders: record.founders, isJoining: false });
+  }
+
+  /** Others find a member where it says that it is; one alone has nobody to tell. */
+  async #announce({ raft }: GroupReplica): Promise<void> {
+    const { id, options } = this.#home;
+    const url = options.urlOf?.(options.self);
+    const members = membershipOf(raft)?.members ?? [];
+    const known = members.find((member) => member.id === id);
+    if (url === undefined || members.length < 2 || known === undefined || known.url === url) return;
+    await this.#caller.askLeader({ op: 'change', change: { kind: 'move', node: id, url } });
   }
 
   #truncate(replica: GroupReplica): void {
@@ -103,10 +128,4 @@ export class GroupUpkeep {
     }
     this.#lastTrouble = trouble;
   }
-}
-
-function isVoter({ raft }: GroupReplica, { id }: GroupHome): boolean {
-  const membership = membershipOf(raft);
-  const kind = membership === undefined ? undefined : memberOf(membership, id)?.kind;
-  return kind === 'voter' || kind === 'witness';
 }

@@ -15,14 +15,12 @@
  * 3. A listener hears of every change after it is visible in `status`.
  */
 
-import type { NodeId } from '../replication/strategy.ts';
 import type { Log } from '../runtime/log.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { AckRule, Receipt } from '../single-leader/ack-policy.ts';
 import {
   asIndex,
-  asTerm,
   type Epoch,
   type LogIndex,
   type LogPosition,
@@ -40,6 +38,7 @@ import type {
 import { statePoint } from '../single-leader/raft.ts';
 import { type RaftOptions, raftDefaults } from '../single-leader/state.ts';
 import type { Operation, Store } from '../store/store.ts';
+import { GroupAdministration } from './group-administration.ts';
 import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
@@ -71,11 +70,27 @@ export type ProposalResult =
   /** Leadership, or this node's disk, was lost: it may come about, or come back as a recovered entry. */
   | { readonly kind: 'unknown' };
 
+/** A node that is to become a member. */
+export interface Newcomer {
+  readonly name: string;
+  readonly kind: 'learner' | 'witness';
+  /** Where the others will reach it; undefined where they know. */
+  readonly url?: string | undefined;
+}
+
+export type AdmissionOutcome =
+  | MembershipOutcome
+  | 'unreachable'
+  /** It was founded apart from this group. */
+  | 'other_group';
+
 export interface MemberStatus {
   /** Name and disk, as `n1#0a1b2c3d`. */
   readonly id: string;
   readonly name: string;
   readonly kind: MemberKind;
+  /** Where the group says that it is. */
+  readonly url?: string | undefined;
   /** The following are known to the leader only. */
   readonly match?: number;
   readonly lagEntries?: number;
@@ -148,9 +163,10 @@ export interface Group {
    * the others had is given up until they come back.
    */
   forcePromotion(voters: readonly string[]): Promise<PromotionOutcome>;
-  /** Takes a node in; it must be reachable. Wherever the leader is. */
-  addMember(name: string, kind: 'learner' | 'witness'): Promise<MembershipOutcome>;
+  /** Takes a node in; it must be reachable, also from here. Wherever the leader is. */
+  addMember(newcomer: Newcomer): Promise<AdmissionOutcome>;
   promoteLearner(name: string): Promise<MembershipOutcome>;
+  /** A leader that is removed leads until that is committed, and then nobody does until somebody misses it. */
   removeMember(name: string): Promise<MembershipOutcome>;
   /** What whoever installs the state that is applied here through `index` has to know; undefined: not known here. */
   statePoint(index: number): StatePoint | undefined;
@@ -198,8 +214,12 @@ export interface GroupOptions {
   readonly diskUuid: string;
   /** This node's name. */
   readonly self: string;
-  /** The names of all other nodes of the cluster. */
+  /** The names of all other nodes that are to be of the group from the start. */
   readonly peers: readonly string[];
+  /** Where nodes are, this one among them, as far as this node was told; members carry it. Default: nowhere. */
+  readonly urlOf?: (name: string) => string | undefined;
+  /** Whether it may found a group; otherwise it waits to be taken into the one of its peers. Default: yes. */
+  readonly mayFound?: boolean;
   /** Its handlers call {@link Group.receive} and {@link Group.serve}. */
   readonly transport: Pick<PeerTransport, 'send' | 'request'>;
   readonly clock: Clock;
@@ -219,7 +239,7 @@ export interface GroupOptions {
   readonly settings?: Partial<GroupSettings>;
 }
 
-const groupDefaults: GroupSettings = {
+export const groupDefaults: GroupSettings = {
   tickMs: groupTickMs,
   raft: { ...raftDefaults, electionTicksMin: 10, electionTicksMax: 20 },
   readMsMax: 2_000,
@@ -241,12 +261,14 @@ export async function openGroup(options: GroupOptions): Promise<Group> {
 class NodeGroup implements Group {
   readonly #home: GroupHome;
   readonly #caller: GroupCaller;
+  readonly #administration: GroupAdministration;
   readonly #upkeep: GroupUpkeep;
   #closing: Promise<void> | undefined;
 
   constructor(home: GroupHome) {
     this.#home = home;
     this.#caller = new GroupCaller(home);
+    this.#administration = new GroupAdministration(home, this.#caller);
     this.#upkeep = new GroupUpkeep(home, this.#caller);
   }
 
@@ -288,48 +310,28 @@ class NodeGroup implements Group {
     return this.#home.onChange(listener);
   }
 
-  async transferLeadership(to: string | undefined): Promise<TransferOutcome> {
-    const target = to === undefined ? undefined : this.#memberNamed(to);
-    if (to !== undefined && target === undefined) return 'no_such_voter';
-    const answer = await this.#caller.askLeader({ op: 'transfer', to: target });
-    return answer?.kind === 'transfer' ? answer.outcome : 'not_leader';
+  transferLeadership(to: string | undefined): Promise<TransferOutcome> {
+    return this.#administration.transfer(to);
   }
 
-  async promote(): Promise<PromotionOutcome> {
-    const { desk, id, options, settings } = this.#home;
-    const { leader, role } = this.status();
-    const mustBeAsked = settings.raft.leaderChoice === 'elected' && leader !== undefined;
-    if (!mustBeAsked || leader === options.self || role === 'leader') return desk.promote();
-    // Nobody stands against a leader that lives: it hands over instead.
-    const answer = await this.#caller.askLeader({ op: 'transfer', to: id });
-    if (answer?.kind !== 'transfer') return 'not_elected';
-    if (answer.outcome === 'no_such_voter') return 'no_voter';
-    const leads = await this.#home.until((now) => now.role === 'leader', electionMsMax(settings));
-    return leads ? 'elected' : 'not_elected';
+  promote(): Promise<PromotionOutcome> {
+    return this.#administration.promote();
   }
 
   forcePromotion(voters: readonly string[]): Promise<PromotionOutcome> {
-    const { desk, id, options } = this.#home;
-    const ids = [id, ...voters.flatMap((name) => this.#memberNamed(name) ?? [])];
-    const members = [...new Set(ids)].map((member) => ({ id: member, kind: 'voter' as const }));
-    return desk.force({ term: asTerm(options.clock.now()), members });
+    return this.#administration.force(voters);
   }
 
-  async addMember(name: string, kind: 'learner' | 'witness'): Promise<MembershipOutcome> {
-    const hello = await this.#caller.hello(name);
-    if (hello === undefined) return 'no_such_member';
-    return this.#caller.changeMembers({
-      kind: kind === 'learner' ? 'add_learner' : 'add_witness',
-      node: hello.id,
-    });
+  addMember(newcomer: Newcomer): Promise<AdmissionOutcome> {
+    return this.#administration.add(newcomer);
   }
 
   promoteLearner(name: string): Promise<MembershipOutcome> {
-    return this.#change('promote_learner', name);
+    return this.#administration.promoteLearner(name);
   }
 
   removeMember(name: string): Promise<MembershipOutcome> {
-    return this.#change('remove', name);
+    return this.#administration.remove(name);
   }
 
   statePoint(index: number): StatePoint | undefined {
@@ -369,28 +371,13 @@ class NodeGroup implements Group {
     const { desk, settings } = this.#home;
     const { role, members, self } = this.status();
     const hasSuccessor = members.some(({ name, kind }) => kind === 'voter' && name !== self);
-    if (role === 'leader' && hasSuccessor) {
+    // Where leaders are appointed, nobody else becomes one because this one is started again.
+    const mayHandOver = settings.raft.leaderChoice === 'elected' && hasSuccessor;
+    if (role === 'leader' && mayHandOver) {
       const handedOver = desk.transfer(undefined);
       const isOver = this.#home.until((now) => now.role !== 'leader', settings.handOverMsMax);
       await Promise.race([handedOver, isOver]);
     }
     await this.#home.stop();
   }
-
-  #change(kind: 'promote_learner' | 'remove', name: string): Promise<MembershipOutcome> {
-    const node = this.#memberNamed(name);
-    return node === undefined
-      ? Promise.resolve('no_such_member')
-      : this.#caller.changeMembers({ kind, node });
-  }
-
-  /** By name, or by name and disk where a name alone may mean two. */
-  #memberNamed(name: string): NodeId | undefined {
-    const member = this.status().members.find((each) => each.id === name || each.name === name);
-    return member === undefined ? undefined : (member.id as NodeId);
-  }
-}
-
-function electionMsMax({ raft, tickMs }: GroupSettings): number {
-  return 2 * raft.electionTicksMax * tickMs;
 }

@@ -28,6 +28,7 @@ interface Options {
   readonly dataDirectory?: string;
   readonly cluster?: string;
   readonly secret?: string;
+  readonly join?: string;
   readonly askPeer?: (url: string) => Promise<string | undefined>;
 }
 
@@ -37,7 +38,7 @@ async function open(name: keyof typeof urls, options: Options = {}) {
   const others = (options.nodes ?? []).filter((node) => node !== name);
   const identity = await openIdentity({
     settings: {
-      ...{ dataDirectory, name, cluster: options.cluster, secret: options.secret },
+      ...{ dataDirectory, name, cluster: options.cluster, secret: options.secret, join: options.join },
       peers: others.map((node) => ({ name: node, url: urls[node] })),
     },
     directoryUuid: '01234567-89ab-cdef-0123-456789abcdef',

@@ -1,7 +1,8 @@
 /**
  * What a node must still know after a restart, besides its data: who it is, its cluster's uuid, its cookie secret.
  *
- *   DIR/node.json   { "node": "n1", "clusterUuid": "…32 hex…", "cookieSecret": "…" }, for its owner's eyes only
+ *   DIR/node.json   { "node": "n1", "clusterUuid": "…32 hex…", "cookieSecret": "…" }, for its owner's eyes only;
+ *                   of a node that joins (`--join`), "learned" too: the nodes of that cluster, until it is a member
  *
  * The uuid is part of every client's replication id, so it must be the same on all nodes and must not change, or clients
  * start again from zero. A new node therefore asks its peers first; nodes that start together for the first time derive
@@ -12,7 +13,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type NodeSettings, OptionsError } from '../config.ts';
+import { isNodeName, type NodeSettings, nodeUrl, OptionsError, type Peer } from '../config.ts';
 import { syncDirectory } from '../store/data-directory.ts';
 
 export interface NodeIdentity {
@@ -20,10 +21,12 @@ export interface NodeIdentity {
   readonly clusterUuid: string;
   /** For session cookies of a node without a shared secret. */
   readonly cookieSecret: string;
+  /** The nodes of the cluster that it was told to join, as they were when it asked last. */
+  readonly learned?: readonly Peer[];
 }
 
 export interface IdentityContext {
-  readonly settings: Pick<NodeSettings, 'dataDirectory' | 'name' | 'peers' | 'cluster' | 'secret'>;
+  readonly settings: Pick<NodeSettings, 'dataDirectory' | 'name' | 'peers' | 'join' | 'cluster' | 'secret'>;
   /** A random uuid of the data directory: good enough for a cluster of one. */
   readonly directoryUuid: string;
   /** The cluster uuid that a peer shows; undefined when it does not answer in time. */
@@ -52,17 +55,35 @@ export async function openIdentity(context: IdentityContext): Promise<NodeIdenti
     clusterUuid:
       cluster === undefined ? (remembered?.clusterUuid ?? (await firstUuid(context))) : uuidOf(cluster),
     cookieSecret: remembered?.cookieSecret ?? randomBytes(32).toString('hex'),
+    ...(remembered?.learned && { learned: remembered.learned }),
   };
   if (remembered?.clusterUuid !== identity.clusterUuid) await remember(path, identity);
   return identity;
 }
 
 async function firstUuid({ settings, directoryUuid, askPeer }: IdentityContext): Promise<string> {
-  const { name, peers, secret = '' } = settings;
+  const { name, peers, join, secret = '' } = settings;
+  if (join !== undefined) return uuidToJoin(join, await askPeer(join));
   if (peers.length === 0) return directoryUuid.replaceAll('-', '');
   const answers = await Promise.all(peers.map(({ url }) => askPeer(url)));
   const known = answers.filter((answer) => answer !== undefined && uuidPattern.test(answer)).sort()[0];
   return known ?? derive([name, ...peers.map((peer) => peer.name)].sort().join(' '), secret);
+}
+
+function uuidToJoin(join: string, answer: string | undefined): string {
+  if (answer !== undefined && uuidPattern.test(answer)) return answer;
+  throw new OptionsError(
+    `No node of Tercet answers at ${join} (--join): start it first, or name another one.`,
+  );
+}
+
+/** Keeps, over restarts, whom the node may ask for its cluster. */
+export async function rememberLearned(
+  { dataDirectory, name }: Pick<NodeSettings, 'dataDirectory' | 'name'>,
+  { clusterUuid, cookieSecret }: NodeIdentity,
+  learned: readonly Peer[],
+): Promise<void> {
+  await remember(join(dataDirectory, 'node.json'), { node: name, clusterUuid, cookieSecret, learned });
 }
 
 /** A name becomes a uuid; a uuid, as `GET /` of a running node shows it, stays what it is. */
@@ -94,13 +115,27 @@ async function recall(path: string): Promise<Remembered | undefined> {
 
 function parse(text: string): Remembered | undefined {
   try {
-    const { node, clusterUuid, cookieSecret } = JSON.parse(text) as Partial<Record<string, unknown>>;
+    const {
+      node,
+      clusterUuid,
+      cookieSecret,
+      learned = [],
+    } = JSON.parse(text) as Partial<Record<string, unknown>>;
     const isWhole =
       typeof node === 'string' && typeof clusterUuid === 'string' && typeof cookieSecret === 'string';
-    return isWhole && uuidPattern.test(clusterUuid) ? { node, clusterUuid, cookieSecret } : undefined;
+    if (!isWhole || !uuidPattern.test(clusterUuid) || !arePeers(learned)) return undefined;
+    return { node, clusterUuid, cookieSecret, learned };
   } catch {
     return undefined;
   }
+}
+
+function arePeers(value: unknown): value is readonly Peer[] {
+  if (!Array.isArray(value)) return false;
+  return value.every((each: Partial<Peer> | null) => {
+    const { name, url } = each ?? {};
+    return typeof name === 'string' && isNodeName(name) && typeof url === 'string' && nodeUrl(url) === url;
+  });
 }
 
 async function remember(path: string, identity: Remembered): Promise<void> {

@@ -1,11 +1,14 @@
 /** Puts a node's single-leader databases together: group, catalog, recovery, and what peers may ask about them. */
 
+import type { LeaderChoice } from '../config.ts';
 import type { Databases } from '../database/databases.ts';
 import { failure } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
+import type { RaftOptions } from '../single-leader/state.ts';
 import type { Store } from '../store/store.ts';
+import type { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
 import type { Cluster } from './cluster.ts';
 import {
@@ -13,6 +16,8 @@ import {
   type Group,
   type GroupOptions,
   type GroupSettings,
+  type GroupStatus,
+  groupDefaults,
   groupTickMs,
   openGroup,
 } from './group.ts';
@@ -33,7 +38,13 @@ export interface OpenClusterOptions {
   readonly diskUuid: string;
   readonly self: string;
   readonly peers: readonly string[];
-  /** Undefined for a node without peers. */
+  /** Whether it may found a group, or waits to be taken into that of its peers. */
+  readonly mayFound: boolean;
+  readonly addresses: Addresses;
+  readonly leaderChoice: LeaderChoice;
+  /** Linearizable reads by lease. */
+  readonly readLease: boolean;
+  /** Undefined for a node that has no secret to share. */
   readonly transport: PeerTransport | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -72,6 +83,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     onRecovered: (entries, epoch) => handOver(entries, epoch),
     onStateNeeded: (need) => target.need(need),
   });
+  const stopFollowing = followMembers(group, options);
   cluster.begin({ databases, group });
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
@@ -95,6 +107,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
       return kind === STATE_KIND ? source.serve(from, bytes) : group.serve(from, kind, bytes);
     },
     async close() {
+      stopFollowing();
       await target.close();
       await group.close();
       await source.close();
@@ -109,6 +122,21 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   }
 }
 
+/** Who becomes known is spoken with, and who is no longer known is left. */
+function followMembers(
+  group: Group,
+  { addresses, transport }: Pick<OpenClusterOptions, 'addresses' | 'transport'>,
+): () => void {
+  const stop = addresses.onChange(({ added, removed }) => {
+    for (const peer of added) transport?.addPeer(peer);
+    for (const { name } of removed) void transport?.removePeer(name);
+  });
+  const learn = ({ members }: GroupStatus): void => addresses.setMembers(members);
+  learn(group.status());
+  group.onChange(learn);
+  return stop;
+}
+
 const nowhere: GroupOptions['transport'] = {
   send: () => 'link_down',
   request: () => Promise.reject(failure('service_unavailable', 'This node has no peers.')),
@@ -118,12 +146,19 @@ function groupOptions(
   options: OpenClusterOptions,
   catalog: Catalog,
 ): Omit<GroupOptions, 'onRecovered' | 'onStateNeeded'> {
-  const { clock, diskUuid, log, peers, random, self, store, transport } = options;
+  const { addresses, clock, diskUuid, log, mayFound, peers, random, self, store, transport } = options;
   return {
-    ...{ store, diskUuid, self, peers, clock, random, log },
+    ...{ store, diskUuid, self, peers, mayFound, clock, random, log },
+    urlOf: (name) => addresses.urlOf(name),
     transport: transport ?? nowhere,
     stateMachine: catalog,
-    settings: { tickMs: groupTickMs, ...options.settings },
+    settings: { tickMs: groupTickMs, raft: raftOptions(options), ...options.settings },
     onDefect: (error) => log.error({ err: error }, 'a defect in the group of single-leader databases'),
   };
+}
+
+/** A lease ends two ticks before anybody else can be elected: each side may have begun to count within a tick. */
+function raftOptions({ leaderChoice, readLease }: OpenClusterOptions): RaftOptions {
+  const { raft } = groupDefaults;
+  return { ...raft, leaderChoice, leaseTicks: readLease ? raft.electionTicksMin - 2 : 0 };
 }

@@ -12,6 +12,7 @@ import { closeTestNodes, link, startNode, type TestNode, until } from '../runtim
 import { raftDefaults } from '../single-leader/state.ts';
 import { catalogRange } from '../store/keys.ts';
 import { createMemoryStore, type MemoryStore } from '../store/memory-store.ts';
+import { Addresses } from './addresses.ts';
 import { Cluster } from './cluster.ts';
 import type { GroupSettings } from './group.ts';
 import { type OpenCluster, openCluster } from './open-cluster.ts';
@@ -98,9 +99,10 @@ export async function startClusterNode(
   });
   const { store, uuid } = directory;
   const clockAndRandom = { clock: systemClock, random: systemRandom };
+  const addresses = new Addresses({ self: name, url: undefined, fixed: [], learned: [] });
   const cluster = new Cluster({
     ...{ ...clockAndRandom, tickMs: 20, followerWrites: 'forward' },
-    urlOf: () => undefined,
+    ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected' },
     peerHeaders: () => ({}),
   });
   const databases = await openTestDatabases(store, systemClock, cluster.routeWrites);
@@ -108,7 +110,8 @@ export async function startClusterNode(
     complaints.push(`${message} ${String(Object.values(fields))}`);
   opened = await openCluster(cluster, {
     ...{ ...clockAndRandom, store, databases, diskUuid: uuid, self: name, transport: node.transport },
-    peers: names.filter((peer) => peer !== name),
+    ...{ peers: names.filter((peer) => peer !== name), mayFound: true, addresses },
+    ...{ leaderChoice: 'elected', readLease: false },
     log: { info: () => {}, warn: complain, error: complain },
     settings: shortLogs,
   });

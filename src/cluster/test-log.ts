@@ -10,6 +10,7 @@ import type { AckRule } from '../single-leader/ack-policy.ts';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
 import type { MemoryStore } from '../store/memory-store.ts';
 import { createMemoryStore } from '../store/memory-store.ts';
+import { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import type { CommittedEntry, Group, GroupStatus, ProposalResult } from './group.ts';
@@ -41,7 +42,8 @@ export class TestLog {
       random: systemRandom,
       tickMs: 50,
       followerWrites: 'forward',
-      urlOf: () => undefined,
+      addresses: new Addresses({ self: 'n1', url: undefined, fixed: [], learned: [] }),
+      ...{ transport: undefined, hasSecret: false, leaderChoice: 'elected' },
       peerHeaders: () => ({}),
     });
     const replica = await openReplica(createMemoryStore(), cluster.routeWrites);

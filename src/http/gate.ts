@@ -45,7 +45,8 @@ function credentialsOf(exchange: Exchange): Credentials {
 
 /** Settles who is asking. A session in use is renewed, so that a live sync does not end with its cookie. @throws TercetError `forbidden` */
 export function admitPrincipal(exchange: Exchange, principal: Principal): void {
-  if (principal.by === 'admin-party') requireLoopbackHost(exchange);
+  const isOpenPeer = principal.by === 'peer' && exchange.services.node.isOpen === true;
+  if (principal.by === 'admin-party' || isOpenPeer) requireLoopbackHost(exchange);
   exchange.principal = principal;
   if (principal.by !== 'cookie') return;
   exchange.renewedCookie = exchange.services.access.renewedSessionCookie?.(credentialsOf(exchange));

@@ -15,7 +15,7 @@ import { deleteAttachment, putAttachment, readAttachment } from './resources/att
 import { readBulk } from './resources/bulk-reading.ts';
 import { writeBulk } from './resources/bulk-writing.ts';
 import { changes } from './resources/changes.ts';
-import { changeLeader, showCluster } from './resources/cluster.ts';
+import { changeCluster, deleteInCluster, showCluster } from './resources/cluster.ts';
 import {
   createDatabase,
   deleteDatabase,
@@ -141,7 +141,7 @@ export const routes: Routes = {
     ['_scheduler', server('admin', { GET: scheduler })],
     ['_active_tasks', server('admin', { GET: activeTasks })],
     ['_node', server('admin', { GET: showNode })],
-    ['_cluster', server('admin', { GET: showCluster, POST: changeLeader })],
+    ['_cluster', server('admin', { GET: showCluster, POST: changeCluster, DELETE: deleteInCluster })],
   ]),
   unlessDatabase: new Map([
     ['livez', server('anyone', { GET: live })],

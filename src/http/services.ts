@@ -118,6 +118,8 @@ export interface ClusterMember {
   /** Names the member's disk. */
   readonly id: string;
   readonly kind: 'voter' | 'witness' | 'learner';
+  /** Where the group says that it is. */
+  readonly url?: string | undefined;
   /** What only the leader knows of the others: entries not yet durable there, and since when that is so. */
   readonly lagEntries?: number | undefined;
   readonly lagMs?: number | undefined;
@@ -142,9 +144,35 @@ export interface ClusterStatus {
   readonly members: readonly ClusterMember[];
 }
 
+export interface NewNode {
+  readonly name: string;
+  readonly url: string;
+  readonly kind: 'learner' | 'witness';
+}
+
+export interface AdmittedNode {
+  readonly name: string;
+  readonly id: string;
+  readonly kind: ClusterMember['kind'];
+  readonly url: string | undefined;
+}
+
+/**
+ * Members of the group; all on the leader only.
+ * @throws TercetError `not_found`, `conflict`, `precondition_failed`, `service_unavailable`, ... with what to do next
+ */
+export interface ClusterNodes {
+  /** Resolves once it is a member; it may still be catching up. */
+  add(node: NewNode): Promise<AdmittedNode>;
+  /** Makes a learner that has caught up a voter. */
+  promote(name: string): Promise<AdmittedNode>;
+  remove(name: string): Promise<void>;
+}
+
 /** Single-leader databases; a node without them has no cluster services. */
 export interface ClusterServices {
   status(): ClusterStatus;
+  readonly nodes: ClusterNodes;
   /** Whether a follower takes writes to the leader, or answers with the leader's address. */
   readonly followerWrites: 'forward' | 'refuse';
   isSingleLeader(database: string): boolean;
@@ -200,7 +228,12 @@ export interface Services {
     /** Equal on all nodes of a cluster and after restarts. */
     readonly clusterUuid: string;
     readonly version: string;
+    /** Where others reach it, if that is known. */
+    readonly url?: string | undefined;
+    /** Every other node that is known now. */
     readonly peers: readonly { readonly name: string; readonly url: string }[];
+    /** Nobody needs credentials, and so nodes have none that others could not have. */
+    readonly isOpen?: boolean;
     readonly storeHealth: () => StoreHealth;
   };
   readonly http: HttpSettings;

@@ -135,7 +135,11 @@ function shownReceipt({ met, policy, term, index, durableOn, elapsedMs }: WriteR
  * with whoever leads then, for as long as a write waits for a leader.
  * @throws TercetError `not_leader`, `no_leader`, `write_outcome_unknown`, ...
  */
-export async function goToLeader(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
+export async function goToLeader(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  policy: 'as_configured' | 'always' = 'as_configured',
+): Promise<Settled> {
   const deadline = performance.now() + leaderWaitMs;
   while (true) {
     const place = await cluster.leader(Math.max(0, deadline - performance.now()));
@@ -143,7 +147,8 @@ export async function goToLeader(exchange: Exchange, cluster: ClusterServices): 
     if (place.kind === 'none') throw failure('no_leader');
     const isForwarded = exchange.header(forwardedHeader) !== undefined;
     const { forwarder } = exchange.shared;
-    if (isForwarded || cluster.followerWrites === 'refuse' || forwarder === undefined) {
+    const isRefused = policy === 'as_configured' && cluster.followerWrites === 'refuse';
+    if (isForwarded || isRefused || forwarder === undefined) {
       throw failure('not_leader', `${place.name} leads, at ${place.url}; the write did not happen.`);
     }
     const isRepeatable = await holdSmallBody(exchange);

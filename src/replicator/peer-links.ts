@@ -16,16 +16,28 @@ const ownDatabases: ReadonlySet<string> = new Set(['_replicator']);
 export interface PeerLinksOptions {
   readonly databases: Databases;
   readonly scheduler: Scheduler;
-  /** Every other node of the cluster; URLs without a slash at the end. */
-  readonly peers: readonly { readonly name: string; readonly url: string }[];
+  /** Every other node of the cluster. */
+  readonly peers: readonly LinkedPeer[];
   readonly onDefect: (error: unknown) => void;
 }
 
+interface LinkedPeer {
+  readonly name: string;
+  /** Without a slash at the end. */
+  readonly url: string;
+}
+
 export interface PeerLinks {
+  /** Also for a peer that is at another address now. */
+  addPeer(peer: LinkedPeer): Promise<void>;
+  removePeer(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
-export function startPeerLinks({ databases, scheduler, peers, onDefect }: PeerLinksOptions): PeerLinks {
+export function startPeerLinks(options: PeerLinksOptions): PeerLinks {
+  const { databases, scheduler, onDefect } = options;
+  let peers = options.peers;
+
   function link(database: string): void {
     if (ownDatabases.has(database) || databases.replication(database).strategy !== 'multi-leader') return;
     for (const peer of peers) {
@@ -34,6 +46,28 @@ export function startPeerLinks({ databases, scheduler, peers, onDefect }: PeerLi
       scheduler.add(request, { kind: 'peer', name: peer.name }, () => undefined);
     }
   }
+
+  async function removePeer(name: string): Promise<void> {
+    const gone = peers.filter((peer) => peer.name === name);
+    peers = peers.filter((peer) => peer.name !== name);
+    const jobs = gone.flatMap((peer) => databases.names().map((database) => pullFrom(peer, database)));
+    await Promise.all(jobs.map((request) => scheduler.remove(scheduler.jobIdOf(request))));
+  }
+
+  async function addPeer(peer: LinkedPeer): Promise<void> {
+    await removePeer(peer.name);
+    peers = [...peers, peer];
+    for (const name of databases.names()) link(name);
+  }
+
+  /** What is asked one after the other is done one after the other: a job takes a moment to end. */
+  let work: Promise<void> = Promise.resolve();
+  function inTurn(change: () => Promise<void>): Promise<void> {
+    const done = work.then(() => (isClosed ? undefined : change()));
+    work = done.catch(() => undefined);
+    return done;
+  }
+  let isClosed = false;
 
   async function unlink(database: string): Promise<void> {
     await Promise.all(peers.map((peer) => scheduler.remove(scheduler.jobIdOf(pullFrom(peer, database)))));
@@ -45,7 +79,11 @@ export function startPeerLinks({ databases, scheduler, peers, onDefect }: PeerLi
   });
   for (const name of databases.names()) link(name);
   return {
+    addPeer: (peer) => inTurn(() => addPeer(peer)),
+    removePeer: (name) => inTurn(() => removePeer(name)),
     close: async () => {
+      isClosed = true;
+      await work;
       stopListening();
       await Promise.all(databases.names().map(unlink));
     },

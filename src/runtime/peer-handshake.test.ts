@@ -168,7 +168,7 @@ test('a second stream of a peer replaces its first', async () => {
 test('a node that is removed from the peers is let go, and refused from then on', async () => {
   const { n1, n2 } = await startPair();
   await n1.transport.removePeer('n2');
-  expect(n1.transport.linkState('n2')).toEqual({ kind: 'down', reason: 'no peer' });
+  expect(n1.transport.linkState('n2')).toEqual({ kind: 'down', reason: 'no peer', isRefused: false });
   await until(() => expect(n2.logged.at(-1)?.reason).toContain('403: n1 does not know a peer n2'));
   n1.transport.addPeer({ name: 'n2', url: n2.url });
   await untilUp(n1, n2);

@@ -104,7 +104,11 @@ export function judge(request: UpgradeRequest, { self, cluster, prover, isPeer }
     return refused(409, 'wrong_cluster', reason);
   }
   if (!isPeer(from))
-    return refused(403, 'forbidden', `${self} does not know a peer ${from}: add it to its peers.`);
+    return refused(
+      403,
+      'forbidden',
+      `${self} does not know a peer ${from}: add it with "tercet node add", or to its peers.`,
+    );
   const version = tokensOf(upgrade).find((token) => peerVersions.includes(token));
   return version === undefined
     ? refused(

@@ -23,7 +23,8 @@ export type LinkState =
   | { readonly kind: 'connecting' }
   /** `sinceMs`: milliseconds since 1970. */
   | { readonly kind: 'up'; readonly sinceMs: number }
-  | { readonly kind: 'down'; readonly reason: string };
+  /** `isRefused`: the peer answered, and will not have it; a person has to do something. */
+  | { readonly kind: 'down'; readonly reason: string; readonly isRefused: boolean };
 
 /** What became of a message as far as this node can know; a sent one may still be lost. */
 export type SendOutcome = 'sent' | 'link_down' | 'queue_full' | 'too_large';
@@ -81,7 +82,7 @@ const idMax = 0xffff_ffff;
 export class PeerLink {
   readonly #options: PeerLinkOptions;
   readonly #pending = new Map<number, Pending>();
-  #state: LinkState = { kind: 'down', reason: 'not started' };
+  #state: LinkState = { kind: 'down', reason: 'not started', isRefused: false };
   #stream: PeerStream | undefined;
   #lastId = 0;
   #failures = 0;
@@ -144,7 +145,7 @@ export class PeerLink {
     this.#cancelWait();
     const stream = this.#stream;
     if (stream === undefined) {
-      this.#setState({ kind: 'down', reason: 'closed' });
+      this.#setState({ kind: 'down', reason: 'closed', isRefused: false });
       return Promise.resolve();
     }
     return new Promise((resolve) => {
@@ -206,7 +207,7 @@ export class PeerLink {
       // Half of it by chance, so that nodes that lost each other at once do not return at once.
       this.#cancelWait = clock.after(delayMs * (0.5 + random.next() / 2), () => this.wake());
     }
-    this.#setState({ kind: 'down', reason });
+    this.#setState({ kind: 'down', reason, isRefused });
   }
 
   #onFrame({ kind, id, body }: Frame): void {

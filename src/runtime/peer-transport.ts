@@ -127,7 +127,7 @@ export function createPeerTransport(options: PeerTransportOptions): PeerTranspor
       if (link !== undefined) return link.request(kind, bytes, timeoutMs);
       return Promise.reject(new PeerRequestError('link_down', 'not_delivered', `${peer} is no peer`));
     },
-    linkState: (peer) => links.get(peer)?.state ?? { kind: 'down', reason: 'no peer' },
+    linkState: (peer) => links.get(peer)?.state ?? { kind: 'down', reason: 'no peer', isRefused: false },
     async close() {
       isClosed = true;
       await Promise.all([acceptor.close(), ...leaving, ...[...links.values()].map(leave)]);

@@ -48,6 +48,8 @@ export type MemberKind = 'voter' | 'witness' | 'learner';
 export interface Member {
   readonly id: NodeId;
   readonly kind: MemberKind;
+  /** Where the others reach it, for the node around the core; the core never looks at it. */
+  readonly url?: string;
 }
 
 export interface Membership {

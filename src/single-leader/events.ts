@@ -87,6 +87,8 @@ export type MembershipOutcome =
   | 'no_such_member'
   | 'lagging'
   | 'last_voter'
+  /** Too few of those who would count then are in touch: the group could not go on. */
+  | 'no_majority'
   /** Leadership was lost: the change may or may not come about. */
   | 'unknown';
 

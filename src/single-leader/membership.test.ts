@@ -32,7 +32,7 @@ import {
 
 const three = ['n1', 'n2', 'n3'];
 
-function change(kind: MembershipChange['kind'], node: string): MembershipChange {
+function change(kind: Exclude<MembershipChange['kind'], 'move'>, node: string): MembershipChange {
   return { kind, node: nodeId(node) };
 }
 

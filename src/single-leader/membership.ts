@@ -17,11 +17,13 @@ import type { LogIndex, Member, MemberKind, Membership, Term } from './entry.ts'
 
 export type MembershipChange =
   /** Takes a node in as a learner; it gets everything and counts for nothing. */
-  | { readonly kind: 'add_learner'; readonly node: NodeId }
+  | { readonly kind: 'add_learner'; readonly node: NodeId; readonly url?: string }
   /** Takes a node in as a witness. */
-  | { readonly kind: 'add_witness'; readonly node: NodeId }
+  | { readonly kind: 'add_witness'; readonly node: NodeId; readonly url?: string }
   /** A learner that has caught up becomes a voter. */
   | { readonly kind: 'promote_learner'; readonly node: NodeId }
+  /** A member is reached elsewhere from now on; who counts does not change. */
+  | { readonly kind: 'move'; readonly node: NodeId; readonly url: string }
   | { readonly kind: 'remove'; readonly node: NodeId };
 
 /** What a change makes of a membership, or why it makes nothing of it. */
@@ -34,29 +36,47 @@ export type ChangeResult =
 export function changed(membership: Membership, change: MembershipChange): ChangeResult {
   switch (change.kind) {
     case 'add_learner':
-      return added(membership, change.node, 'learner');
+      return added(membership, change, 'learner');
     case 'add_witness':
-      return added(membership, change.node, 'witness');
+      return added(membership, change, 'witness');
     case 'promote_learner':
       return promoted(membership, change.node);
+    case 'move':
+      return moved(membership, change);
     case 'remove':
       return removed(membership, change.node);
   }
 }
 
-function added(membership: Membership, node: NodeId, kind: MemberKind): ChangeResult {
+function added(
+  membership: Membership,
+  { node, url }: { readonly node: NodeId; readonly url?: string },
+  kind: MemberKind,
+): ChangeResult {
   if (memberOf(membership, node) !== undefined) return { kind: 'already_so' };
-  return withMembers(membership, [...membership.members, { id: node, kind }]);
+  const member: Member = { id: node, kind, ...(url !== undefined && { url }) };
+  return withMembers(membership, [...membership.members, member]);
 }
 
 function promoted(membership: Membership, node: NodeId): ChangeResult {
   const member = memberOf(membership, node);
   if (member === undefined) return { kind: 'no_such_member' };
   if (member.kind !== 'learner') return { kind: 'already_so' };
-  return withMembers(
-    membership,
-    membership.members.map((other) => (other.id === node ? { id: node, kind: 'voter' } : other)),
-  );
+  return withMembers(membership, replaced(membership, { ...member, kind: 'voter' }));
+}
+
+function moved(
+  membership: Membership,
+  { node, url }: { readonly node: NodeId; readonly url: string },
+): ChangeResult {
+  const member = memberOf(membership, node);
+  if (member === undefined) return { kind: 'no_such_member' };
+  if (member.url === url) return { kind: 'already_so' };
+  return withMembers(membership, replaced(membership, { ...member, url }));
+}
+
+function replaced({ members }: Membership, member: Member): readonly Member[] {
+  return members.map((other) => (other.id === member.id ? member : other));
 }
 
 function removed(membership: Membership, node: NodeId): ChangeResult {

@@ -1,10 +1,12 @@
 /** A leader changes who belongs to its group, one member at a time; why one is told in membership.ts. */
 
+import { majorityOf } from '../replication/quorum.ts';
+import type { Membership } from './entry.ts';
 import type { MembershipOutcome } from './events.ts';
 import { lastIndex } from './log.ts';
 import { appendOwn, membershipOf } from './log-changes.ts';
 import type { MembershipChange } from './membership.ts';
-import { changed } from './membership.ts';
+import { changed, electors } from './membership.ts';
 import { notify } from './outbox.ts';
 import { syncProgress } from './replicate.ts';
 import type { LeaderRole, Raft } from './state.ts';
@@ -27,6 +29,10 @@ export function changeMembership(raft: Raft, id: number, change: MembershipChang
     end(result.kind);
     return;
   }
+  if (isBeyondReach(raft, role, result.membership)) {
+    end('no_majority');
+    return;
+  }
   const index = appendOwn(raft, { kind: 'membership', membership: result.membership });
   role.change = { id, index };
   syncProgress(raft, role);
@@ -45,6 +51,17 @@ function obstacleTo(raft: Raft, role: LeaderRole, change: MembershipChange): Mem
   const hasJoined = progress.match >= latest.index;
   const isNear = lastIndex(raft.log) - progress.match <= raft.options.promotionLagEntriesMax;
   return hasJoined && isNear ? undefined : 'lagging';
+}
+
+/**
+ * The new membership counts at once, so one whose majority is not there now would end this leadership, with nobody able
+ * to take the change back. Who is new has just been spoken to.
+ */
+function isBeyondReach(raft: Raft, role: LeaderRole, next: Membership): boolean {
+  const isHeard = (heardAt: number) => raft.now - heardAt < raft.options.electionTicksMin;
+  const counted = electors(next);
+  const inTouch = counted.filter(({ id }) => isHeard(role.progress.get(id)?.heardAt ?? raft.now));
+  return inTouch.length < majorityOf(counted.length);
 }
 
 /** Tells the asker once the change is committed. */

@@ -27,6 +27,7 @@ export interface FakeGroup {
   readonly barriers: { count: number };
   readonly promotions: object[];
   readonly transfers: (string | undefined)[];
+  readonly nodeChanges: string[];
   /** Changes who leads and tells it. */
   lead(place: LeaderPlace): void;
   /** How many wait to hear of a change. */
@@ -58,7 +59,7 @@ function fakeGroup(listeners: ReadonlySet<() => void>): FakeGroup {
     applied: { term: 4, index: 100 },
     receipt: {},
     status: {},
-    ...{ acksWished: [], barriers: { count: 0 }, promotions: [], transfers: [] },
+    ...{ acksWished: [], barriers: { count: 0 }, promotions: [], transfers: [], nodeChanges: [] },
     lead: (place) => {
       group.place = place;
       for (const listener of [...listeners]) listener();
@@ -110,6 +111,17 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     },
     status: () => statusOf(name, group),
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
+    nodes: {
+      add: async ({ name: added, url, kind }) => {
+        group.nodeChanges.push(`add ${added} ${url} ${kind}`);
+        return { name: added, id: `${added}#ff`, url, kind };
+      },
+      promote: async (promoted) => {
+        group.nodeChanges.push(`promote ${promoted}`);
+        return { name: promoted, id: `${promoted}#ff`, url: undefined, kind: 'voter' };
+      },
+      remove: async (removed) => void group.nodeChanges.push(`remove ${removed}`),
+    },
     leader: (waitMs) => waitForLeader(group, onLeaderChange, waitMs),
     onLeaderChange,
     readBarrier: async () => {

@@ -46,7 +46,9 @@ interface Story {
 
 type Command = (story: Story, words: readonly string[]) => void;
 
-const changeKinds: Readonly<Record<string, MembershipChange['kind']>> = {
+type Change = Exclude<MembershipChange['kind'], 'move'>;
+
+const changeKinds: Readonly<Record<string, Change>> = {
   'add-learner': 'add_learner',
   'add-witness': 'add_witness',
   'promote-learner': 'promote_learner',
@@ -122,7 +124,7 @@ const commands: Readonly<Record<string, Command>> = {
     ask(story, name, (id) => ({
       kind: 'change_membership',
       id,
-      change: { kind: changeKinds[kind ?? ''] as MembershipChange['kind'], node: nodeId(node ?? '') },
+      change: { kind: changeKinds[kind ?? ''] as Change, node: nodeId(node ?? '') },
     })),
   show,
 };

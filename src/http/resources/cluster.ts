@@ -7,18 +7,22 @@ import { forwardedHeader } from '../forwarder.ts';
 import { asObject, member, parseJson } from '../json-guard.ts';
 import { flag } from '../query.ts';
 import { sendJson } from '../respond.ts';
-import type { ClusterMember, ClusterServices, JsonObject } from '../services.ts';
+import type { ClusterServices, JsonObject } from '../services.ts';
 import { goToLeader } from '../single-leader.ts';
+import { changeNodes, removeNode, rounded, showNodes, shownMember } from './cluster-nodes.ts';
 
 const requestBytesMax = 4_096;
 const requestDepthMax = 4;
 
 export function showCluster(exchange: Exchange): void {
   const cluster = clusterOf(exchange);
+  if (exchange.segments[1] === 'nodes') {
+    showNodes(exchange, cluster);
+    return;
+  }
   if (exchange.segments.length > 1) throw failure('not_found', 'missing');
-  const { name, peers } = exchange.services.node;
+  const { name } = exchange.services.node;
   const { role, term, leader, hasQuorum, commit, applied, epochs, members } = cluster.status();
-  const urls = new Map(peers.map((peer) => [peer.name, peer.url]));
   sendJson(exchange, 200, {
     node: name,
     role,
@@ -27,38 +31,29 @@ export function showCluster(exchange: Exchange): void {
     has_quorum: hasQuorum ?? null,
     commit,
     applied,
-    staleness_ms: cluster.stalenessMs() ?? null,
+    staleness_ms: rounded(cluster.stalenessMs()),
     follower_writes: cluster.followerWrites,
     epochs: epochs.map((epoch) => ({
       term: epoch.term,
       leader: epoch.leader,
       first_index: epoch.firstIndex,
     })),
-    nodes: members.map((each) => shownMember(each, urls.get(each.name), leader)),
+    nodes: members.map((each) => shownMember(exchange, each, leader)),
   });
 }
 
-function shownMember(
-  { name, id, kind, lagEntries, lagMs, lastHeardMs }: ClusterMember,
-  url: string | undefined,
-  leader: string | undefined,
-): object {
-  return {
-    name,
-    id,
-    url: url ?? null,
-    kind,
-    role: name === leader ? 'leader' : kind === 'voter' ? 'follower' : kind,
-    lag_entries: lagEntries ?? null,
-    lag_ms: lagMs ?? null,
-    last_heard_ms: lastHeardMs ?? null,
-  };
+/** `DELETE /_cluster/nodes/{name}`; nothing else below `/_cluster` can be deleted. */
+export function deleteInCluster(exchange: Exchange): Promise<void> {
+  const cluster = clusterOf(exchange);
+  if (exchange.segments[1] === 'nodes') return removeNode(exchange, cluster);
+  throw failure('not_found', 'missing');
 }
 
-/** `/_cluster/promote` and `/_cluster/transfer`. */
-export function changeLeader(exchange: Exchange): Promise<void> {
+/** `/_cluster/promote`, `/_cluster/transfer` and `/_cluster/nodes`. */
+export function changeCluster(exchange: Exchange): Promise<void> {
   const cluster = clusterOf(exchange);
   const [, action, ...rest] = exchange.segments;
+  if (action === 'nodes') return changeNodes(exchange, cluster);
   if (rest.length === 0 && action === 'promote') return promote(exchange, cluster);
   if (rest.length === 0 && action === 'transfer') return transfer(exchange, cluster);
   throw failure('not_found', 'missing');
@@ -96,7 +91,7 @@ async function transfer(exchange: Exchange, cluster: ClusterServices): Promise<v
   if (node !== undefined && typeof node !== 'string') {
     throw failure('bad_request', '`node` must be the name of a node.');
   }
-  if ((await goToLeader(exchange, cluster)) === 'answered') return;
+  if ((await goToLeader(exchange, cluster, 'always')) === 'answered') return;
   sendJson(exchange, 200, await cluster.transfer(node));
 }
 

@@ -1,0 +1,84 @@
+/** What an operator wants of a group: another leader, more or fewer members. Any node may be asked. */
+
+import type { NodeId } from '../replication/strategy.ts';
+import { asTerm } from '../single-leader/entry.ts';
+import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
+import type { AdmissionOutcome, GroupSettings, Newcomer } from './group.ts';
+import type { GroupCaller } from './group-caller.ts';
+import type { GroupHome } from './group-home.ts';
+
+export class GroupAdministration {
+  readonly #home: GroupHome;
+  readonly #caller: GroupCaller;
+
+  constructor(home: GroupHome, caller: GroupCaller) {
+    this.#home = home;
+    this.#caller = caller;
+  }
+
+  async transfer(to: string | undefined): Promise<TransferOutcome> {
+    const target = to === undefined ? undefined : this.#memberNamed(to);
+    if (to !== undefined && target === undefined) return 'no_such_voter';
+    const answer = await this.#caller.askLeader({ op: 'transfer', to: target });
+    return answer?.kind === 'transfer' ? answer.outcome : 'not_leader';
+  }
+
+  async promote(): Promise<PromotionOutcome> {
+    const { desk, id, options, settings } = this.#home;
+    const { leader, role } = this.#home.status();
+    const mustBeAsked = settings.raft.leaderChoice === 'elected' && leader !== undefined;
+    if (!mustBeAsked || leader === options.self || role === 'leader') return desk.promote();
+    // Nobody stands against a leader that lives: it hands over instead.
+    const answer = await this.#caller.askLeader({ op: 'transfer', to: id });
+    if (answer?.kind !== 'transfer') return 'not_elected';
+    if (answer.outcome === 'no_such_voter') return 'no_voter';
+    const leads = await this.#home.until((now) => now.role === 'leader', electionMsMax(settings));
+    return leads ? 'elected' : 'not_elected';
+  }
+
+  force(voters: readonly string[]): Promise<PromotionOutcome> {
+    const { desk, id, options } = this.#home;
+    const ids = [id, ...voters.flatMap((name) => this.#memberNamed(name) ?? [])];
+    const known = this.#home.status().members;
+    const members = [...new Set(ids)].map((member) => {
+      const url = known.find((each) => each.id === member)?.url;
+      return { id: member, kind: 'voter' as const, ...(url !== undefined && { url }) };
+    });
+    return desk.force({ term: asTerm(options.clock.now()), members });
+  }
+
+  async add({ name, kind, url }: Newcomer): Promise<AdmissionOutcome> {
+    if (this.#memberNamed(name) !== undefined) return 'already_so';
+    const hello = await this.#caller.hello(name);
+    if (hello === undefined) return 'unreachable';
+    const founders = this.#home.record?.founders ?? [];
+    if (hello.founders !== undefined && hello.founders.join() !== founders.join()) return 'other_group';
+    return this.#caller.changeMembers({
+      kind: kind === 'learner' ? 'add_learner' : 'add_witness',
+      node: hello.id,
+      ...(url !== undefined && { url }),
+    });
+  }
+
+  async promoteLearner(name: string): Promise<MembershipOutcome> {
+    const node = this.#memberNamed(name);
+    return node === undefined
+      ? 'no_such_member'
+      : this.#caller.changeMembers({ kind: 'promote_learner', node });
+  }
+
+  async remove(name: string): Promise<MembershipOutcome> {
+    const node = this.#memberNamed(name);
+    return node === undefined ? 'no_such_member' : this.#caller.changeMembers({ kind: 'remove', node });
+  }
+
+  /** By name, or by name and disk where a name alone may mean two. */
+  #memberNamed(name: string): NodeId | undefined {
+    const member = this.#home.status().members.find((each) => each.id === name || each.name === name);
+    return member === undefined ? undefined : (member.id as NodeId);
+  }
+}
+
+function electionMsMax({ raft, tickMs }: GroupSettings): number {
+  return 2 * raft.electionTicksMax * tickMs;
+}
