@@ -14,9 +14,12 @@
 
 import { HttpRequests, type RequestOptions } from './http-requests.ts';
 import { readLines } from './lines.ts';
+import { databasePath, documentPath } from './paths.ts';
 
 // biome-ignore lint/performance/noBarrelFile: this is an entry of the package, which must name what callers need.
 export { RequestError } from './http-requests.ts';
+export { QuorumError } from './quorum-error.ts';
+export { connectReplicas } from './replicas.ts';
 
 export interface ClientOptions {
   /** Basic credentials. */
@@ -215,14 +218,4 @@ function changesRequest(options: ChangesOptions): RequestOptions {
 /** Rows of a whole answer stand one a line, all but the last with a comma behind. */
 function parseRow(line: string): unknown {
   return JSON.parse(line.endsWith(',') ? line.slice(0, -1) : line);
-}
-
-function databasePath(name: string): string {
-  return `/${encodeURIComponent(name)}`;
-}
-
-/** `_design/` and `_local/` keep their slash. */
-function documentPath(id: string): string {
-  const kind = /^_(design|local)\//.exec(id)?.[0] ?? '';
-  return kind + encodeURIComponent(id.slice(kind.length));
 }

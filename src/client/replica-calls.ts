@@ -1,0 +1,149 @@
+/**
+ * What a client that coordinates asks of one replica, over CouchDB's HTTP API. `coordinator=client` keeps the replica from
+ * coordinating too: it answers for itself alone, and sends what it takes to nobody.
+ */
+
+import type { RevisionPath } from '../document/document.ts';
+import { parseRevision, type Revision } from '../document/revision.ts';
+import type { HeldRevision } from '../leaderless/held-revisions.ts';
+import { type HttpRequests, RequestError } from './http-requests.ts';
+import { databasePath, documentPath } from './paths.ts';
+
+/** A document as it is to be written. */
+export interface DocumentInput {
+  readonly _id: string;
+  readonly _rev?: string;
+  readonly _deleted?: boolean;
+}
+
+/** One revision with its history, as CouchDB's replicators carry it. */
+export interface RevisionDocument {
+  readonly _id: string;
+  readonly _rev: string;
+  readonly _deleted?: boolean;
+  readonly _revisions: RevisionPath;
+  readonly _attachments?: object;
+}
+
+/** A leaf, and who told of it. */
+export interface HeldDocument extends HeldRevision {
+  readonly document: RevisionDocument;
+  readonly from: string;
+}
+
+/**
+ * What became of an edit on one replica.
+ *
+ * - `made`: it is durable there, as this revision.
+ * - `superseded`: what it was made from is no leaf there any more, or is missing from the edit.
+ * - `lacks_base`: the replica never heard of what it was made from.
+ * - `refused`: it definitely did not happen there; `unknown`: it may have.
+ */
+export type EditAnswer =
+  | { readonly kind: 'made'; readonly by: string; readonly revision: string }
+  | {
+      readonly kind: 'superseded' | 'lacks_base' | 'refused' | 'unknown';
+      readonly by: string;
+      readonly error: unknown;
+    };
+
+export interface ReplicaOptions {
+  readonly name: string;
+  readonly requests: HttpRequests;
+  readonly database: string;
+  /** A request that takes longer has failed. */
+  readonly timeoutMs: number;
+}
+
+export class ReplicaCalls {
+  readonly name: string;
+  readonly #requests: HttpRequests;
+  readonly #path: string;
+  readonly #timeoutMs: number;
+
+  constructor({ name, requests, database, timeoutMs }: ReplicaOptions) {
+    this.name = name;
+    this.#requests = requests;
+    this.#path = databasePath(database);
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Makes a revision of the edit. The same edit becomes the same revision on every replica that has its base. */
+  async edit(document: DocumentInput): Promise<EditAnswer> {
+    const by = this.name;
+    try {
+      const { rev } = await this.#json<{ rev: string }>('PUT', document._id, {}, document);
+      return { kind: 'made', by, revision: rev };
+    } catch (error) {
+      if (!isConflict(error)) return { kind: isNowhere(error) ? 'refused' : 'unknown', by, error };
+      return { kind: await this.#whyConflict(document), by, error };
+    }
+  }
+
+  /** Joins a revision that was made elsewhere. */
+  async insert(document: RevisionDocument): Promise<void> {
+    await this.#json('PUT', document._id, { new_edits: false }, document);
+  }
+
+  /** One revision with its history and the contents of its attachments. */
+  async revision(id: string, revision: string): Promise<RevisionDocument> {
+    return this.#json('GET', id, { rev: revision, revs: true, attachments: true });
+  }
+
+  /** All leaves, tombstones too; none where nothing is known of the document. */
+  async leaves(id: string): Promise<readonly HeldDocument[]> {
+    try {
+      const query = { open_revs: 'all', revs: true };
+      const rows = await this.#json<readonly { ok?: RevisionDocument }[]>('GET', id, query);
+      return rows.flatMap(({ ok }) => (ok === undefined ? [] : [heldFrom(ok, this.name)]));
+    } catch (error) {
+      // A database that is missing says nothing of what is in it.
+      if (error instanceof RequestError && error.status === 404 && error.reason === 'missing') return [];
+      throw error;
+    }
+  }
+
+  async #whyConflict({ _id, _rev }: DocumentInput): Promise<'superseded' | 'lacks_base'> {
+    if (_rev === undefined) return 'superseded';
+    const difference = await this.#send<Record<string, unknown>>('POST', `${this.#path}/_revs_diff`, {
+      body: { [_id]: [_rev] },
+    }).catch(() => ({})); // Whoever cannot say that the base is missing is believed that it is superseded.
+    return _id in difference ? 'lacks_base' : 'superseded';
+  }
+
+  #json<Answer>(
+    method: string,
+    id: string,
+    query: Readonly<Record<string, string | boolean>>,
+    body?: object,
+  ): Promise<Answer> {
+    return this.#send(method, `${this.#path}/${documentPath(id)}`, {
+      query: { ...query, coordinator: 'client' },
+      ...(body !== undefined && { body }),
+    });
+  }
+
+  #send<Answer>(
+    method: string,
+    path: string,
+    options: Parameters<HttpRequests['json']>[2] & object,
+  ): Promise<Answer> {
+    return this.#requests.json(method, path, { ...options, signal: AbortSignal.timeout(this.#timeoutMs) });
+  }
+}
+
+function heldFrom(document: RevisionDocument, from: string): HeldDocument {
+  const revision = parseRevision(document._rev) as Revision;
+  return { revision, deleted: document._deleted === true, path: document._revisions, document, from };
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof RequestError && error.status === 409;
+}
+
+/** Node says why a connection failed; browsers do not, and then nothing is known. */
+export function isNowhere(error: unknown): boolean {
+  if (error instanceof RequestError) return error.writeOutcome === 'did_not_happen';
+  const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined;
+  return cause?.code === 'ECONNREFUSED';
+}
