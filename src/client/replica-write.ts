@@ -79,31 +79,31 @@ class WriteRound {
     });
   }
 
-  /** Asks one after the other, the next one when an answer is late or helps nobody. */
+  /**
+   * Asks one after the other, the next one when an answer is late or helps nobody.
+   * @throws RequestError when the edit was made from something that is not the latest
+   */
   async #firstMade(): Promise<Made> {
     const open = new Set<Promise<EditAnswer>>();
     for (const replica of this.#group.inOrder()) {
       open.add(this.#attempt(replica));
       const judged = await judgement(open, this.#group.patienceMs(replica.name));
-      if (judged !== undefined) return this.#accepted(judged);
+      if (judged !== undefined) return this.#accepted(judged, open);
     }
     const judged = await judgement(open);
-    if (judged !== undefined) return this.#accepted(judged);
+    if (judged !== undefined) return this.#accepted(judged, open);
     throw await this.#nobodyMadeIt();
   }
 
-  /** @throws RequestError when the edit was made from something that is not the latest */
-  #accepted(judged: EditAnswer): Made {
+  /** One says that it must not be; somebody whose answer was late may have made it all the same, and then it is there. */
+  async #accepted(judged: EditAnswer, open: ReadonlySet<Promise<EditAnswer>>): Promise<Made> {
     if (judged.kind === 'made') return judged;
-    throw this.#conflict(judged.error);
-  }
-
-  /** Whoever has not answered by now may have written it. */
-  #conflict(error: unknown): unknown {
-    const isElsewhere = [...this.#attempts.keys()].some((name) => !this.#errors.has(name));
-    const isLost = [...this.#errors.values()].some((other) => !isNowhere(other));
-    if (!(error instanceof RequestError) || (!isElsewhere && !isLost)) return error;
-    return new RequestError(error.status, error.error, error.reason, 'unknown');
+    const made = (await Promise.all(open)).find((answer) => answer.kind === 'made');
+    if (made !== undefined) return made;
+    const { error } = judged;
+    const isDefinite = [...this.#errors.values()].every(isNowhere);
+    if (!(error instanceof RequestError) || isDefinite) throw error;
+    throw new RequestError(error.status, error.error, error.reason, 'unknown');
   }
 
   async #nobodyMadeIt(): Promise<unknown> {
