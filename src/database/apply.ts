@@ -7,21 +7,23 @@
  */
 
 import type { AttachmentStub } from '../document/document.ts';
-import { markUnstored, stem, withoutRevisions } from '../document/graph-trimming.ts';
+import { markUnstored, withoutRevisions } from '../document/graph-trimming.ts';
 import type { Digest, Revision } from '../document/revision.ts';
 import { deriveRevision, generationMax, generationOf, parseRevision } from '../document/revision.ts';
 import type { RevisionGraph } from '../document/revision-graph.ts';
-import { addRevision, emptyGraph, isLeaf, nodeOf, winnerOf } from '../document/revision-graph.ts';
+import { addRevision, emptyGraph, isLeaf, nodeOf } from '../document/revision-graph.ts';
 import { addPath } from '../document/revision-path.ts';
 import { isStamp, mergedStamp } from '../document/stamp.ts';
 import { hasDerivedForm } from '../document/tree-projection.ts';
 import type { TercetError } from '../errors.ts';
 import { assert, failure } from '../errors.ts';
 import { judgeArrival } from '../replication/graves.ts';
-import { buriedHead, exhume } from './forgetting.ts';
+import { buriedHead } from './forgetting.ts';
 import type { AttachmentEdit, DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
+import { forgetBodies, placeWinner, settle } from './placing.ts';
 import type { QuarantinedRevision } from './quarantine.ts';
 import type { BodyRecord, Head } from './records.ts';
+import { settleSiblings } from './siblings.ts';
 import type { Turn } from './turn.ts';
 
 export interface ApplySettings {
@@ -62,6 +64,7 @@ export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySetting
   const stamp = turn.leaderless?.newStamp();
   const record = { attachments: attachments.stubs, body: edit.body, ...(stamp && { stamp }) };
   settle(turn, edit.id, head, grown.graph, { revision, record }, settings);
+  settleSiblings(turn, edit.id, settings);
   return { kind: 'written', id: edit.id, revision };
 }
 
@@ -95,6 +98,7 @@ export function applyReplicated(
   }
   join(turn, head, arrival, record, settings);
   if (isBuried) leaveQuarantine(turn, arrival);
+  settleSiblings(turn, id, settings);
   return written;
 }
 
@@ -241,71 +245,6 @@ function leaveQuarantine(turn: Turn, { id, parents = [], path }: ReplicatedRevis
 
 function leavesOf({ graph }: Head): readonly Revision[] {
   return graph.leaves.map((leaf) => leaf.revision);
-}
-
-function settle(
-  turn: Turn,
-  id: string,
-  head: Head | undefined,
-  grown: RevisionGraph,
-  arrival: { readonly revision: Revision; readonly record: BodyRecord },
-  settings: ApplySettings,
-): void {
-  // Only a graph with more nodes than the limit can have a path longer than it.
-  const graph = grown.nodes.length > settings.revisionsLimit ? stem(grown, settings.revisionsLimit) : grown;
-  if (head === undefined) {
-    const winner = winnerOf(graph);
-    assert(winner?.revision === arrival.revision, 'the first revision of a document wins');
-    const deleted = winner.deleted;
-    turn.setHead(id, { id, sequence: 0, graph, winner: arrival.revision, deleted, ...arrival.record });
-    return;
-  }
-  if (head.sequence === 0) exhume(turn, head);
-  if (graph !== grown) forgetBodies(turn, head, grown, graph);
-  placeWinner(turn, head, graph, arrival);
-}
-
-/** Deletes the bodies of revisions that a graph lost. The winner's goes with the head. */
-function forgetBodies(turn: Turn, head: Head, before: RevisionGraph, now: RevisionGraph): void {
-  for (const { stored, revision } of before.nodes) {
-    const gone = stored && revision !== head.winner && nodeOf(now, revision) === undefined;
-    if (gone) turn.setBody(head.id, revision, undefined);
-  }
-}
-
-/** Moves bodies so that the winner's is in the head, and every other stored one in its own record. */
-function placeWinner(
-  turn: Turn,
-  head: Head,
-  graph: RevisionGraph,
-  arrival: { readonly revision: Revision; readonly record: BodyRecord } | undefined,
-): void {
-  const { id } = head;
-  const winner = winnerOf(graph);
-  assert(winner !== undefined, 'a document that is left has a leaf');
-  const { revision, deleted } = winner;
-  let record: BodyRecord = head;
-  if (arrival !== undefined && revision === arrival.revision) record = arrival.record;
-  else if (revision !== head.winner) {
-    const kept = turn.body(id, revision);
-    assert(kept !== undefined, 'every leaf has a body');
-    turn.setBody(id, revision, undefined);
-    record = kept;
-  }
-  if (
-    arrival !== undefined &&
-    revision !== arrival.revision &&
-    nodeOf(graph, arrival.revision) !== undefined
-  ) {
-    turn.setBody(id, arrival.revision, arrival.record);
-  }
-  if (revision !== head.winner && nodeOf(graph, head.winner)?.stored === true) {
-    const { attachments, body, stamp } = head;
-    turn.setBody(id, head.winner, { attachments, body, ...(stamp && { stamp }) });
-  }
-  const { attachments, body, stamp } = record;
-  const content = { attachments, body, ...(stamp && { stamp }) };
-  turn.setHead(id, { id, sequence: head.sequence, graph, winner: revision, deleted, ...content });
 }
 
 type SettledAttachments =

@@ -240,7 +240,9 @@ export class Databases {
       incarnation,
       keys: new DatabaseKeys(number),
       range: databaseRange(number),
-      ...(replication?.strategy === 'leaderless' && { leaderless: { node } }),
+      ...(replication?.strategy === 'leaderless' && {
+        leaderless: { node, resolver: () => this.#resolverOf(name) },
+      }),
       ...(route && { routeWrites: (opened, local) => route(opened, replication, local) }),
       onChange: () => this.#tell({ name, kind: 'updated' }),
       onCompactionFailure: (cause) => onBackgroundFailure(`compaction of ${name}`, cause),
@@ -249,6 +251,11 @@ export class Databases {
     if (replication !== undefined) this.#replications.set(name, replication);
     this.#numbers.set(name, number);
     return database;
+  }
+
+  #resolverOf(name: string) {
+    const replication = this.replication(name);
+    return replication.strategy === 'leaderless' ? replication.settings.resolver : 'siblings';
   }
 
   /** For a number whose dropping is durable, or that was only reserved: removes its keys, a batch at a time. */

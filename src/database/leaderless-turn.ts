@@ -13,6 +13,7 @@ import {
   type StampTime,
 } from '../document/stamp.ts';
 import { bucketOf, idDigestOf, type Sums } from '../replication/hash-buckets.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { decodeGrave, encodeGrave } from './graves.ts';
@@ -44,6 +45,7 @@ export interface LeaderlessTurnContext {
   /** Name of this node, in the stamps it makes. */
   readonly node: string;
   readonly nowMs: () => number;
+  readonly resolver: LeaderlessSettings['resolver'];
 }
 
 export interface LeaderlessResult {
@@ -78,6 +80,11 @@ export class LeaderlessTurn {
     this.#seen = this.#counters.seen;
     this.#sums = new TurnSums(context.tree, context.digest);
     this.#quarantine = new TurnQuarantine(context, this.#counters);
+  }
+
+  /** What becomes of siblings. */
+  get resolver(): LeaderlessSettings['resolver'] {
+    return this.#context.resolver;
   }
 
   get quarantine(): TurnQuarantine {

@@ -2,6 +2,7 @@
 
 import type { Digest, Revision } from '../document/revision.ts';
 import { idDigestOf } from '../replication/hash-buckets.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
@@ -17,6 +18,8 @@ import type { Turn } from './turn.ts';
 export interface LeaderlessOptions {
   /** Name of this node, in the stamps it makes: at most 255 ASCII characters. */
   readonly node: string;
+  /** The rule as it is now. */
+  readonly resolver: () => LeaderlessSettings['resolver'];
 }
 
 interface LeaderlessContext {
@@ -65,9 +68,9 @@ export class LeaderlessPart {
   /** For the database: this part of a turn. */
   begin(counters: LeaderlessCounters | undefined): LeaderlessTurn {
     const { clock, digest, keys, store } = this.#context;
-    const { node } = this.#options;
+    const { node, resolver } = this.#options;
     return new LeaderlessTurn({
-      ...{ store, keys, digest, counters, node, tree: this.tree },
+      ...{ store, keys, digest, counters, node, tree: this.tree, resolver: resolver() },
       nowMs: () => clock.now(),
     });
   }

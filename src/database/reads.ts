@@ -1,7 +1,7 @@
 /** Reading documents: synchronous, from committed state, each answer from one moment. */
 
 import type { Digest, Revision } from '../document/revision.ts';
-import { parseRevision } from '../document/revision.ts';
+import { digestOf, generationOf, parseRevision } from '../document/revision.ts';
 import type { RevisionGraph } from '../document/revision-graph.ts';
 import { nodeOf } from '../document/revision-graph.ts';
 import { latestLeavesOf, missing, pathOf } from '../document/revision-path.ts';
@@ -186,7 +186,11 @@ function describe(
 function treePath(context: ReadContext, graph: RevisionGraph, revision: Revision) {
   const parent = nodeOf(graph, revision) !== undefined ? undefined : derivedParent(context, graph, revision);
   if (parent === undefined) return pathOf(graph, revision);
-  const { start, ids } = pathOf(graph, parent);
+  // Of a merge that arrived by itself, the other parents are known by name only.
+  const isKnown = nodeOf(graph, parent) !== undefined;
+  const { start, ids } = isKnown
+    ? pathOf(graph, parent)
+    : { start: generationOf(parent), ids: [digestOf(parent)] };
   return { start: start + 1, ids: [revision.slice(revision.indexOf('-') + 1), ...ids] };
 }
 

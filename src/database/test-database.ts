@@ -38,12 +38,25 @@ export async function openTestDatabase(store?: MemoryStore, clock?: Clock): Prom
 
 /** A leaderless database, whatever its quorums are: reopened when the store holds it already. */
 export async function openLeaderlessDatabase(
-  options: { readonly store?: MemoryStore; readonly clock?: Clock } = {},
+  options: {
+    readonly store?: MemoryStore;
+    readonly clock?: Clock;
+    readonly resolver?: LeaderlessSettings['resolver'];
+  } = {},
 ): Promise<Database> {
   const databases = await openTestDatabases(options.store, options.clock);
   if (databases.has('carts')) return databases.get('carts');
   const settings: LeaderlessSettings = {
-    ...{ preset: 'dynamo', n: 3, r: 2, w: 2, pr: 0, pw: 0, quorum: 'sloppy', resolver: 'siblings' },
+    ...{
+      preset: 'dynamo',
+      n: 3,
+      r: 2,
+      w: 2,
+      pr: 0,
+      pw: 0,
+      quorum: 'sloppy',
+      resolver: options.resolver ?? 'siblings',
+    },
     ...{ hints: true, readRepair: 'async', antiEntropy: true, readTimeoutMs: 1_000, writeTimeoutMs: 1_000 },
     ...{ hintWindowMs: 1_000, tombstoneHorizonMs: 1_000 },
   };

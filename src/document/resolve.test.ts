@@ -50,6 +50,19 @@ describe('last write wins', () => {
     expect(resolution.kind === 'merged' && text(resolution.revision.body)).toBe('{"n":1}');
   });
 
+  it('makes the leaf of the highest generation the tree parent, a tombstone too', () => {
+    const leaves = [
+      leaf('2-a', { n: 1 }, { stamp: at(5) }),
+      leaf('4-b', {}, { stamp: at(9), deleted: true }),
+      leaf('4-a', {}, { stamp: at(3) }),
+    ];
+    const resolution = settle('last-write-wins', leaves);
+    expect(resolution).toMatchObject({ revision: { parents: ['4-a', '4-b', '2-a'], deleted: true } });
+    expect(settle('last-write-wins', leaves.slice(0, 2))).toMatchObject({
+      revision: { parents: ['4-b', '2-a'] },
+    });
+  });
+
   it('takes the higher revision of equal stamps, and any stamp over none', () => {
     const [a, b] = [leaf('2-a', 'a', { stamp: at(5) }), leaf('2-b', 'b', { stamp: at(5) })];
     expect(settle('last-write-wins', [a, b])).toMatchObject({ revision: { body: b.body } });

@@ -118,7 +118,8 @@ function merged(
   stamp: Stamp | undefined,
   digest: Digest,
 ): Resolution {
-  const parents = settled.map((leaf) => leaf.revision);
+  // The tree parent is one generation before its child, or paths would not add up: a tombstone that wins may be it.
+  const parents = settled.map((leaf) => leaf.revision).sort((a, b) => generationOf(b) - generationOf(a));
   // A revision of the last generation can have no child; it takes a hostile replicator to make one.
   if (parents.some((parent) => generationOf(parent) >= generationMax)) return { kind: 'kept' };
   const attachmentDigests = attachments.map(({ name, blob }) => [name, blob] as const);
