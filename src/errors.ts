@@ -112,6 +112,10 @@ const table = {
 
 export type ErrorCode = keyof typeof table;
 
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(table, text);
+}
+
 /** What a failed request means for the data: `did_not_happen` is a promise, `unknown` asks the caller to look. */
 export type WriteOutcome = 'did_not_happen' | 'unknown';
 

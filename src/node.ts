@@ -13,7 +13,7 @@
 
 import { createHmac } from 'node:crypto';
 import { createAccess } from './access/access.ts';
-import { onBehalfOfHeader } from './access/on-behalf-of.ts';
+import { onBehalfOfHeader, parseOnBehalfOf } from './access/on-behalf-of.ts';
 import { type ProvenRequest, peerProofHeader, peerProofs, provePeer } from './access/peer-proof.ts';
 import { Addresses } from './cluster/addresses.ts';
 import { Cluster } from './cluster/cluster.ts';
@@ -24,6 +24,7 @@ import { askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
 import { type NodeOptions, type NodeSettings, OptionsError, type Peer, resolveOptions } from './config.ts';
 import { type Databases, openDatabases } from './database/databases.ts';
 import type { DocumentRevision } from './database/model.ts';
+import { failure } from './errors.ts';
 import { type App, createApp } from './http/app.ts';
 import type { Access, CorsSettings } from './http/services.ts';
 import { startPeerLinks } from './replicator/peer-links.ts';
@@ -108,7 +109,7 @@ async function assemble(
           ...{ secret: peerSecret, cluster: clusterUuid, peers: addresses.peers(), log },
           open: () => opened,
         });
-  const cluster = createCluster(settings, { addresses, transport, secret: peerSecret });
+  const cluster = createCluster(settings, { addresses, transport, secret: peerSecret, access: () => access });
   const databases = await openNodeDatabases(store, name, cluster, log);
   closers.push(() => databases.close());
   await createSystemDatabases(databases);
@@ -238,10 +239,15 @@ interface ClusterMeans {
   readonly addresses: Addresses;
   readonly transport: PeerTransport | undefined;
   readonly secret: string | undefined;
+  /** There before anybody is listened to. */
+  readonly access: () => Access;
 }
 
 /** The part of single-leader databases that is there before anything is opened; open-cluster.ts gives it its group. */
-function createCluster(settings: NodeSettings, { addresses, transport, secret }: ClusterMeans): Cluster {
+function createCluster(
+  settings: NodeSettings,
+  { access, addresses, transport, secret }: ClusterMeans,
+): Cluster {
   return new Cluster({
     ...{ clock: systemClock, random: systemRandom, tickMs: groupTickMs },
     followerWrites: settings.followerWrites,
@@ -251,6 +257,11 @@ function createCluster(settings: NodeSettings, { addresses, transport, secret }:
       ...proofHeaders(secret, settings.name, request),
       [onBehalfOfHeader]: request.onBehalfOf,
     }),
+    requireWriter: (onBehalfOf, database) => {
+      const principal = parseOnBehalfOf(onBehalfOf);
+      if (principal === undefined) throw failure('unauthorized');
+      if (!principal.isAdmin) access().requireDatabaseMember(principal, database.security());
+    },
   });
 }
 

@@ -8,7 +8,8 @@
 import type { LeaderChoice } from '../config.ts';
 import type { Databases, RouteWrites } from '../database/databases.ts';
 import { checkName } from '../database/databases.ts';
-import type { AckSettings, ReplicationChoice } from '../database/model.ts';
+import type { AckSettings, DocumentEdit, ReplicationChoice } from '../database/model.ts';
+import type { WriteOptions } from '../database/writes.ts';
 import { failure } from '../errors.ts';
 import type {
   ClusterNodes,
@@ -22,6 +23,7 @@ import type { Clock, Random } from '../runtime/ports.ts';
 import type { Addresses } from './addresses.ts';
 import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
+import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group, GroupStatus } from './group.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
@@ -40,11 +42,14 @@ export interface ClusterContext {
   readonly hasSecret: boolean;
   readonly leaderChoice: LeaderChoice;
   readonly peerHeaders: ClusterServices['peerHeaders'];
+  readonly requireWriter: ForwardedEditsContext['requireWriter'];
 }
 
 export interface ClusterParts {
   readonly databases: Databases;
   readonly group: Group;
+  /** Takes an edit to another node; undefined without one. */
+  readonly request: ForwardedEditsContext['request'] | undefined;
 }
 
 export class Cluster implements ClusterServices {
@@ -54,6 +59,7 @@ export class Cluster implements ClusterServices {
   readonly nodes: ClusterNodes;
   readonly #context: ClusterContext;
   #parts: ClusterParts | undefined;
+  #forwarded: ForwardedEdits | undefined;
 
   constructor(context: ClusterContext) {
     this.#context = context;
@@ -68,6 +74,28 @@ export class Cluster implements ClusterServices {
   /** Databases are opened before their group, with the way of their writes; here it begins to lead somewhere. */
   begin(parts: ClusterParts): void {
     this.#parts = parts;
+    const { request } = parts;
+    if (request === undefined) return;
+    this.#forwarded = new ForwardedEdits({
+      ...{ clock: this.#context.clock, databases: () => parts.databases, request },
+      leader: () => this.#group.standing().leader,
+      requireLeading: () => this.log.requireLeading(),
+      onLeaderChange: (listener) => this.onLeaderChange(listener),
+      requireWriter: this.#context.requireWriter,
+    });
+  }
+
+  end(): void {
+    this.#forwarded?.close();
+  }
+
+  get forwardsEdits(): boolean {
+    return this.#forwarded !== undefined;
+  }
+
+  /** An edit that a follower brings. */
+  serveEdit(bytes: Uint8Array): Promise<Uint8Array> | undefined {
+    return this.#forwarded?.serve(bytes);
   }
 
   /** How the writes of a single-leader database go. */
@@ -75,7 +103,11 @@ export class Cluster implements ClusterServices {
     if (replication.strategy !== 'single-leader') return local;
     const { reference } = replication;
     const ack = () => this.#ackSettings(database.name);
-    return new LoggedWrites({ database, reference, ack, log: this.log, local });
+    const forward = async (edits: readonly DocumentEdit[], options: WriteOptions) => {
+      if (this.#forwarded === undefined) throw failure('not_leader');
+      return this.#forwarded.forward({ name: database.name, reference, settings: ack(), edits }, options);
+    };
+    return new LoggedWrites({ database, reference, ack, log: this.log, forward, local });
   };
 
   status(): ClusterStatus {

@@ -46,6 +46,10 @@ export class CommandLog {
     this.#context = context;
   }
 
+  get isLeading(): boolean {
+    return this.#context.group().standing().leaderReady;
+  }
+
   /** @throws TercetError service_unavailable: nothing was done */
   requireLeading(): void {
     const { leader, leaderReady } = this.#context.group().standing();

@@ -44,6 +44,8 @@ export interface LoggedWritesContext {
   readonly reference: DatabaseRef;
   readonly ack: () => AckSettings;
   readonly log: CommandLog;
+  /** Takes edits to the leader, where this node does not lead. */
+  readonly forward: (edits: readonly DocumentEdit[], options: WriteOptions) => Promise<EditOutcome[]>;
   /** Stores attachments on this node before they are logged. */
   readonly local: Writes;
 }
@@ -64,6 +66,8 @@ export class LoggedWrites implements Writes {
   }
 
   edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
+    const { forward, log } = this.#context;
+    if (options.onBehalfOf !== undefined && !log.isLeading) return forward(edits, options);
     return this.#inRounds(edits, options, (turn, edit) => {
       const outcome = applyEdit(turn, edit, this.#settings());
       if (outcome.kind === 'failed') return { outcome, logged: [] };

@@ -10,7 +10,7 @@ import type { RaftOptions } from '../single-leader/state.ts';
 import type { Store } from '../store/store.ts';
 import type { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, ClusterParts } from './cluster.ts';
 import {
   type CommittedEntry,
   type Group,
@@ -31,6 +31,8 @@ const RECOVERY_MS_MAX = 15_000;
 const LEADER_WAIT_MS = 2_000;
 /** Kind of the requests that fetch the state of all single-leader databases. */
 const STATE_KIND = 33;
+/** Kind of the request that brings the leader a client's edit. */
+const EDIT_KIND = 34;
 
 export interface OpenClusterOptions {
   readonly databases: Databases;
@@ -63,11 +65,7 @@ export interface OpenCluster {
 /** Opens the group behind a {@link Cluster} whose databases are open already. */
 export async function openCluster(cluster: Cluster, options: OpenClusterOptions): Promise<OpenCluster> {
   const { databases, log, store } = options;
-  const catalog = new Catalog({
-    ...{ store, databases, diskUuid: options.diskUuid },
-    onMovedAside: (name, newName) =>
-      log.warn({ name, newName }, 'a database of this node alone gave its name to one of the cluster'),
-  });
+  const catalog = openCatalog(options);
   const { clock, transport = nowhere } = options;
   const source = new StateSource({
     ...{ store, databases, catalog, clock, log, settings: stateSourceDefaults },
@@ -84,7 +82,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     onStateNeeded: (need) => target.need(need),
   });
   const stopFollowing = followMembers(group, options);
-  cluster.begin({ databases, group });
+  cluster.begin({ databases, group, request: editRequests(options) });
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
     const worthwhile = worthRecovering(entries, epoch, group.status().lineage);
@@ -103,12 +101,14 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   return {
     receive: (from, kind, bytes) => group.receive(from, kind, bytes),
     serve: (from, kind, bytes) => {
+      if (kind === EDIT_KIND) return cluster.serveEdit(bytes);
       if (kind === RECOVERED_KIND) return serveRecovery(bytes);
       return kind === STATE_KIND ? source.serve(from, bytes) : group.serve(from, kind, bytes);
     },
     async close() {
       stopFollowing();
       await target.close();
+      cluster.end();
       await group.close();
       await source.close();
     },
@@ -120,6 +120,14 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     await recover({ catalog, log: cluster.log }, epoch, data);
     return new Uint8Array(0);
   }
+}
+
+function openCatalog({ databases, diskUuid, log, store }: OpenClusterOptions): Catalog {
+  return new Catalog({
+    ...{ store, databases, diskUuid },
+    onMovedAside: (name, newName) =>
+      log.warn({ name, newName }, 'a database of this node alone gave its name to one of the cluster'),
+  });
 }
 
 /** Who becomes known is spoken with, and who is no longer known is left. */
@@ -135,6 +143,11 @@ function followMembers(
   learn(group.status());
   group.onChange(learn);
   return stop;
+}
+
+function editRequests({ transport }: OpenClusterOptions): ClusterParts['request'] {
+  if (transport === undefined) return undefined;
+  return (peer, bytes, timeoutMs) => transport.request(peer, EDIT_KIND, bytes, { timeoutMs });
 }
 
 const nowhere: GroupOptions['transport'] = {

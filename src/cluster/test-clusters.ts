@@ -104,6 +104,9 @@ export async function startClusterNode(
     ...{ ...clockAndRandom, tickMs: 20, followerWrites: 'forward' },
     ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected' },
     peerHeaders: () => ({}),
+    requireWriter: (onBehalfOf) => {
+      if (onBehalfOf !== 'kim') throw failure('forbidden');
+    },
   });
   const databases = await openTestDatabases(store, systemClock, cluster.routeWrites);
   const complain = (fields: object, message: string) =>

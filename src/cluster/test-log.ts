@@ -45,9 +45,10 @@ export class TestLog {
       addresses: new Addresses({ self: 'n1', url: undefined, fixed: [], learned: [] }),
       ...{ transport: undefined, hasSecret: false, leaderChoice: 'elected' },
       peerHeaders: () => ({}),
+      requireWriter: () => {},
     });
     const replica = await openReplica(createMemoryStore(), cluster.routeWrites);
-    cluster.begin({ databases: replica.databases, group: this.#group() });
+    cluster.begin({ databases: replica.databases, group: this.#group(), request: undefined });
     this.#leader = replica;
     return { ...replica, cluster };
   }

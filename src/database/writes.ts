@@ -10,6 +10,8 @@ import type { DatabaseSettings } from './settings.ts';
 /** What a request may ask of its own write, and wants to be told. Only replicated logs have more than one way. */
 export interface WriteOptions {
   readonly ack?: AckWish;
+  /** Who writes, as one node says it to another. Only edits that say it may be taken to the leader from elsewhere. */
+  readonly onBehalfOf?: string;
   /** Called before the write resolves, when there is something to tell. */
   readonly onReceipt?: (receipt: WriteReceipt) => void;
   /**

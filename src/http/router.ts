@@ -17,7 +17,7 @@ import {
   type ServerLevel,
 } from './gate.ts';
 import { sendEmpty, sendError } from './respond.ts';
-import { settle } from './single-leader.ts';
+import { orAtLeader, settle } from './single-leader.ts';
 
 type Outcome = void | Promise<void>;
 
@@ -116,8 +116,12 @@ function inDatabase(routes: Routes, exchange: Exchange, name: string): Outcome {
     return onServer(exchange, routes.unlessDatabase.get(name) as Methods<ServerEndpoint>);
   }
   const settling = cluster === undefined ? undefined : settle(exchange, cluster, name);
-  if (settling === undefined) return ofDatabase(routes, exchange, name);
-  return settling.then((settled) => (settled === 'here' ? ofDatabase(routes, exchange, name) : undefined));
+  if (cluster === undefined || settling === undefined) return ofDatabase(routes, exchange, name);
+  return settling.then((settled) => {
+    if (settled === 'answered') return;
+    const handle = () => ofDatabase(routes, exchange, name);
+    return settled === 'here' ? handle() : orAtLeader(exchange, cluster, handle);
+  });
 }
 
 /** Whether the path goes on after the segment at `index`, where it names nothing. */

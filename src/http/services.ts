@@ -175,6 +175,8 @@ export interface ClusterServices {
   readonly nodes: ClusterNodes;
   /** Whether a follower takes writes to the leader, or answers with the leader's address. */
   readonly followerWrites: 'forward' | 'refuse';
+  /** Whether databases take the edits of clients to the leader by themselves, where this node does not lead. */
+  readonly forwardsEdits: boolean;
   isSingleLeader(database: string): boolean;
   /** Whether the group created it, whatever its strategy: then it is on every node, and only the group drops it. */
   isInCatalog(database: string): boolean;

@@ -9,6 +9,7 @@
  */
 
 import { performance } from 'node:perf_hooks';
+import { formatOnBehalfOf } from '../access/on-behalf-of.ts';
 import type { WriteReceipt } from '../database/writes.ts';
 import { failure, TercetError } from '../errors.ts';
 import { ackWish } from './ack-parameters.ts';
@@ -33,8 +34,11 @@ const readingPosts: ReadonlySet<string> = new Set([
 ]);
 const upkeep: ReadonlySet<string> = new Set(['_compact', '_view_cleanup']);
 
-/** Who answers: `here` lets the handler run, `answered` means that the client has its answer. */
-export type Settled = 'here' | 'answered';
+/**
+ * Who answers: `here` lets the handler run, `answered` means that the client has its answer. `edits_forwarded`: the handler
+ * runs, its edit is taken to the leader, and what is no edit fails as `not_leader`; see {@link orAtLeader}.
+ */
+export type Settled = 'here' | 'edits_forwarded' | 'answered';
 
 /** Undefined where there is nothing to settle. @throws TercetError in place of a promise, too */
 export function settle(
@@ -91,18 +95,58 @@ function accessOf({ method, segments }: Exchange): 'read' | 'write' | 'neither' 
 async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
   const ack = ackWish(exchange.query);
   const wantsReceipt = flag(exchange.query, 'receipt');
-  const settled = await goToLeader(exchange, cluster);
+  const isForwarded = mayForwardEdit(exchange, cluster) && (await canForwardEdit(exchange, cluster));
+  const settled = isForwarded ? 'edits_forwarded' : await goToLeader(exchange, cluster);
   if (settled === 'answered') return settled;
   const receipts: WriteReceipt[] = [];
   exchange.writeOptions = {
     ...(ack && { ack }),
+    ...(isForwarded && { onBehalfOf: formatOnBehalfOf(exchange.principal) }),
     onReceipt: (receipt) => receipts.push(receipt),
   };
   exchange.answerMark = {
     status: (status) => (isSuccess(status) && receipts.some(({ met }) => !met) ? 202 : status),
     headers: () => writeHeaders(cluster, receipts, wantsReceipt),
   };
-  return 'here';
+  return settled;
+}
+
+/** One document in JSON, PUT under an ordinary id or POSTed; what its handler makes of it may still be something else. */
+function mayForwardEdit(exchange: Exchange, cluster: ClusterServices): boolean {
+  const { method, segments } = exchange;
+  const [name = '', id, ...below] = segments;
+  const isDocument =
+    (method === 'POST' && id === undefined) ||
+    (method === 'PUT' && id !== undefined && !id.startsWith('_') && below.length === 0);
+  const isMultipart = exchange.header('content-type')?.toLowerCase().startsWith('multipart/') === true;
+  const isHere = exchange.header(forwardedHeader) === undefined && cluster.followerWrites === 'forward';
+  return cluster.forwardsEdits && isHere && isDocument && !isMultipart && !name.startsWith('_');
+}
+
+/** Another node leads, and the body can be read here and sent on all the same. */
+async function canForwardEdit(exchange: Exchange, cluster: ClusterServices): Promise<boolean> {
+  return (await cluster.leader(leaderWaitMs)).kind === 'there' && holdSmallBody(exchange);
+}
+
+/** Runs the handler of a request whose edit is forwarded; what the leader has to do as a whole is taken to it after all. */
+export async function orAtLeader(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  handle: () => Promise<void> | void,
+): Promise<void> {
+  try {
+    await handle();
+  } catch (error) {
+    const isRefused = error instanceof TercetError && error.code === 'not_leader';
+    if (!isRefused || exchange.response.headersSent) throw error;
+    const { onBehalfOf: _, ...writeOptions } = exchange.writeOptions;
+    exchange.writeOptions = writeOptions;
+    const { answerMark } = exchange;
+    exchange.answerMark = undefined;
+    if ((await goToLeader(exchange, cluster)) === 'answered') return;
+    exchange.answerMark = answerMark;
+    await handle();
+  }
 }
 
 function isSuccess(status: number): boolean {
@@ -139,7 +183,7 @@ export async function goToLeader(
   exchange: Exchange,
   cluster: ClusterServices,
   policy: 'as_configured' | 'always' = 'as_configured',
-): Promise<Settled> {
+): Promise<'here' | 'answered'> {
   const deadline = performance.now() + leaderWaitMs;
   while (true) {
     const place = await cluster.leader(Math.max(0, deadline - performance.now()));

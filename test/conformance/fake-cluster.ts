@@ -109,6 +109,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     get followerWrites() {
       return group.followerWrites;
     },
+    forwardsEdits: false,
     status: () => statusOf(name, group),
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
     nodes: {

@@ -1,0 +1,121 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { AckSettings, DocumentEdit } from '../database/model.ts';
+import { bodyValue, edit } from '../database/test-database.ts';
+import type { WriteReceipt } from '../database/writes.ts';
+import type { Revision } from '../document/revision.ts';
+import { failure } from '../errors.ts';
+import { PeerRequestError } from '../runtime/peer-link.ts';
+import { until } from '../runtime/test-peers.ts';
+import { decodeAnswer, decodeEdits, encodeAnswer, encodeEdits, encodeRefusal } from './edit-codec.ts';
+import { ForwardedEdits } from './forwarded-edits.ts';
+import { closeClusterNodes, leaderAmong, startClusterNode } from './test-clusters.ts';
+
+const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout: 'fail', timeoutMs: 10_000 };
+const names = ['n1', 'n2', 'n3'];
+const revision = `1-${'a'.repeat(32)}` as Revision;
+
+afterEach(closeClusterNodes);
+
+describe('Edits that a follower forwards', () => {
+  it('are checked and logged by the leader, who says what became of them', async () => {
+    const nodes = await Promise.all(names.map((name) => startClusterNode(name, names)));
+    const leader = await leaderAmong(nodes);
+    await leader.cluster.createDatabase('ledger', { strategy: 'single-leader', ack });
+    const follower = nodes.find((node) => node !== leader)!;
+    await until(() => expect(follower.databases.has('ledger')).toBe(true));
+    const ledger = follower.databases.get('ledger');
+    const receipts: WriteReceipt[] = [];
+    const options = { onBehalfOf: 'kim', onReceipt: (receipt: WriteReceipt) => receipts.push(receipt) };
+    const first = edit('é/1', { n: 'é' });
+    const [written] = await ledger.edit([first], options);
+    expect(written).toMatchObject({ kind: 'written', id: 'é/1' });
+    expect(receipts).toMatchObject([{ met: true, policy: 'semi-sync(majority)' }]);
+    expect(receipts[0]!.durableOn.length).toBeGreaterThanOrEqual(2);
+    await follower.cluster.readBarrier();
+    expect(bodyValue(ledger, 'é/1')).toEqual({ n: 'é' });
+    const [again] = await ledger.edit([first], options);
+    expect(again).toMatchObject({ kind: 'failed', error: { code: 'conflict' } });
+    await expect(ledger.edit([first], { ...options, onBehalfOf: 'lee' })).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    const design = edit('_design/x', {});
+    for (const unfit of [ledger.edit([first], {}), ledger.edit([design], options)])
+      await expect(unfit).rejects.toMatchObject({ code: 'not_leader', writeOutcome: 'did_not_happen' });
+  });
+});
+
+describe('A leader that does not answer', () => {
+  const timers: (() => void)[] = [];
+  const listeners: (() => void)[] = [];
+  const keep = (list: (() => void)[], callback: () => void) => {
+    list.push(callback);
+    return () => {};
+  };
+
+  function forwarding(request: () => Promise<Uint8Array>) {
+    const leads: { name: string | undefined } = { name: 'n1' };
+    const forwarded = new ForwardedEdits({
+      clock: { now: () => 0, monotonic: () => 0, after: (_, end) => keep(timers, end) },
+      databases: () => expect.unreachable(),
+      ...{ request, leader: () => leads.name, requireLeading: () => {}, requireWriter: () => {} },
+      onLeaderChange: (listener) => keep(listeners, listener),
+    });
+    const write = { name: 'ledger', reference: 7, settings: ack, edits: [edit('x', {})] };
+    return { leads, outcome: () => forwarded.forward(write, { onBehalfOf: 'kim' }) };
+  }
+
+  it('leaves the edit unknown once another leads, or nobody', async () => {
+    const { leads, outcome } = forwarding(() => new Promise(() => {}));
+    const waiting = outcome();
+    leads.name = undefined;
+    for (const listener of listeners) listener();
+    for (const end of timers) end();
+    await expect(waiting).rejects.toMatchObject({ code: 'write_outcome_unknown' });
+  });
+
+  it('is told from one that certainly did not begin', async () => {
+    const lost = forwarding(() => Promise.reject(new PeerRequestError('link_lost', 'unknown', '')));
+    await expect(lost.outcome()).rejects.toMatchObject({ code: 'write_outcome_unknown' });
+    const refused = forwarding(() => Promise.reject(new PeerRequestError('refused', 'not_delivered', '')));
+    await expect(refused.outcome()).rejects.toMatchObject({ code: 'not_leader' });
+    const garbled = forwarding(() => Promise.resolve(Uint8Array.of(1)));
+    await expect(garbled.outcome()).rejects.toMatchObject({ code: 'write_outcome_unknown' });
+  });
+});
+
+describe('The bytes of forwarded edits', () => {
+  const edits: readonly DocumentEdit[] = [edit('é/1', { n: 1 }), { ...edit('b', {}, revision, true) }];
+
+  it('say the same on the other side', () => {
+    const wish = { policy: 'sync', onTimeout: 'degrade', timeoutMs: 12.5 } as const;
+    const request = { reference: 2 ** 40, name: 'ledger', onBehalfOf: 'eyJ9', ack: wish, edits };
+    const decoded = decodeEdits(encodeEdits(request));
+    const plain = (each: DocumentEdit) => ({ ...each, body: Buffer.from(each.body).toString() });
+    expect({ ...decoded, edits: decoded.edits.map(plain) }).toEqual({ ...request, edits: edits.map(plain) });
+    const receipt = {
+      met: false,
+      policy: 'sync',
+      term: 9,
+      index: 8,
+      elapsedMs: 1.5,
+      durableOn: ['n1', 'n2'],
+    };
+    const error = failure('conflict');
+    const answer = {
+      receipts: [receipt],
+      outcomes: [
+        { kind: 'written', id: 'é/1', revision },
+        { kind: 'failed', id: 'b', error },
+      ] as const,
+    };
+    expect(decodeAnswer(encodeAnswer(answer), edits)).toEqual(answer);
+  });
+
+  it('carry the failure of all, and end where they should', () => {
+    const error = failure('forbidden', 'Nein, für dich nicht.');
+    expect(() => decodeAnswer(encodeRefusal(error), edits)).toThrow(error);
+    const bytes = encodeEdits({ reference: 1, name: 'x', onBehalfOf: '', ack: undefined, edits });
+    for (let length = 0; length < bytes.length; length += 1)
+      expect(() => decodeEdits(bytes.subarray(0, length))).toThrow('too early');
+  });
+});
