@@ -36,9 +36,9 @@ export interface BucketDifferences {
   readonly fetch: readonly NamedRevisions[];
   /** What we have and they may lack; what was dug up or is superseded by what was fetched is not sent any more. */
   readonly send: readonly NamedRevisions[];
-  /** Graves of theirs that we have not: they are taken over, what is left of the document here is judged. */
+  /** Graves of theirs that differ: they are joined with ours, and what is left of the document here is judged. */
   readonly dig: readonly Grave[];
-  /** Graves of ours that they have not. */
+  /** Graves of ours that differ. */
   readonly bury: readonly Grave[];
 }
 
@@ -70,12 +70,11 @@ export function differencesOf(
 ): BucketDifferences {
   const ourLeaves = leavesById(ours);
   const theirLeaves = leavesById(theirs);
-  const [ourGraves, theirGraves] = [gravesOf(ours), gravesOf(theirs)];
   return {
     fetch: beyond(theirLeaves, ourLeaves),
     send: beyond(ourLeaves, theirLeaves),
-    dig: theirGraves,
-    bury: ourGraves.filter((grave) => !theirGraves.some(({ idDigest }) => idDigest === grave.idDigest)),
+    dig: gravesOf(theirs),
+    bury: gravesOf(ours),
   };
 }
 

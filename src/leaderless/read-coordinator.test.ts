@@ -143,6 +143,35 @@ describe('a read whose replicas do not answer', () => {
   });
 });
 
+describe('a read of what some replicas have forgotten', () => {
+  const tombstone = { ...held('8-d', '7-a', '6-f'), deleted: true };
+  const buried = { ...full('n2'), digest: digestOfHeld([tombstone]), grave: [tombstone.revision] };
+
+  it('takes a grave and its tombstone for the same', () => {
+    const state = toldOf({}, full('n1', tombstone), { ...buried, kind: 'digest' });
+    expect(readOutcome(state)).toMatchObject({ kind: 'answered', leaves: [tombstone] });
+    expect(readRepairs(state)).toEqual([]);
+  });
+
+  it('does not bring the dead back, to the client or to the replicas', () => {
+    const state = toldOf({ digests: false }, full('n1', v7), buried);
+    expect(readOutcome(state)).toEqual({ kind: 'answered', leaves: [], from: ['n1', 'n2'] });
+    expect(readRepairs(state)).toEqual([]);
+  });
+
+  it('sends a tombstone to who has the dead, and not to who has buried it', () => {
+    const state = toldOf({ r: 3, digests: false }, full('n1', v7), buried, full('n3', tombstone));
+    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [tombstone] }]);
+  });
+
+  it('answers what was written anew', () => {
+    const anew = held('9-e', '8-d');
+    const state = toldOf({ digests: false }, full('n1', anew), buried);
+    expect(readOutcome(state)).toMatchObject({ leaves: [anew] });
+    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [anew] }]);
+  });
+});
+
 describe('read repair', () => {
   it('is left out where it is off', () => {
     expect(

@@ -16,12 +16,14 @@
  * 1. A replica counts towards R once it said what it holds: with all of it, or with the digest of what another sent.
  * 2. The answer is the union of everything that counted, never weaker than R and PR: fewer is `unreached`.
  * 3. A repair sends leaves that its receiver did not tell of; it takes nothing away, so siblings survive it.
- * 4. With blocking repair the answer waits until R replicas hold all of it. A later read then cannot see less.
+ * 4. What is alive in one replica and in the grave of another is not part of the answer (replication/graves.ts).
+ * 5. With blocking repair the answer waits until R replicas hold all of it. A later read then cannot see less.
  *
  * Left out: bodies (they ride in `Held`), deadlines (the driver says `late` and `closeRead`), how repairs travel.
  */
 
-import type { Digest } from '../document/revision.ts';
+import type { Digest, Revision } from '../document/revision.ts';
+import { judgeArrival } from '../replication/graves.ts';
 import type { LeaderlessSettings, QuorumKind } from '../replication/leaderless-settings.ts';
 import { type HeldRevision, lackingOf, unionOfHeld } from './held-revisions.ts';
 
@@ -39,12 +41,16 @@ export interface ReadPlan {
 }
 
 export type ReadReply<Held extends HeldRevision> =
-  /** All leaves, tombstones too, and their digest as below; none when nothing is known of the document. */
+  /**
+   * All leaves, tombstones too, and their digest as below; none when nothing is known of the document. With the tombstones
+   * of its grave where only that is left, whose digest is still that of the tombstones.
+   */
   | {
       readonly kind: 'full';
       readonly from: string;
       readonly digest: string | undefined;
       readonly held: readonly Held[];
+      readonly grave?: readonly Revision[] | undefined;
     }
   /** See contribution.ts; undefined when nothing is known of the document. */
   | { readonly kind: 'digest'; readonly from: string; readonly digest: string | undefined }
@@ -58,12 +64,18 @@ export interface ReadAsk {
   readonly want: 'full' | 'digest';
 }
 
+/** What a replica has of the document. */
+interface Holding<Held> {
+  readonly held: readonly Held[];
+  readonly grave: readonly Revision[];
+}
+
 interface Asked<Held> {
   readonly want: ReadAsk['want'];
   readonly status: 'waiting' | 'late' | 'answered' | 'refused';
-  /** What it answered: the digest, and the leaves when it sent them. */
+  /** What it answered: the digest, and what it has when it sent that. */
   readonly digest: string | undefined;
-  readonly held: readonly Held[] | undefined;
+  readonly holding: Holding<Held> | undefined;
 }
 
 export interface ReadState<Held extends HeldRevision> {
@@ -71,7 +83,7 @@ export interface ReadState<Held extends HeldRevision> {
   readonly digest: Digest;
   readonly asked: ReadonlyMap<string, Asked<Held>>;
   /** What was sent, by its digest: it tells also what those hold who sent the digest alone. */
-  readonly known: ReadonlyMap<string, readonly Held[]>;
+  readonly known: ReadonlyMap<string, Holding<Held>>;
   readonly closed: boolean;
 }
 
@@ -92,7 +104,8 @@ export interface Repair<Held> {
   readonly revisions: readonly Held[];
 }
 
-const notAnswered = { digest: undefined, held: undefined };
+const notAnswered = { digest: undefined, holding: undefined };
+const nothing = { held: [], grave: [] };
 
 /** Asks R replicas, the first for all it has. */
 export function startRead<Held extends HeldRevision>(plan: ReadPlan, digest: Digest): ReadStep<Held> {
@@ -112,7 +125,7 @@ export function addReadReply<Held extends HeldRevision>(
     case 'repaired':
       return { state: withAsked(state, reply.from, repaired(state, before, reply.revisions)), asks: [] };
     case 'refused':
-      if (before.held !== undefined) return { state, asks: [] };
+      if (before.holding !== undefined) return { state, asks: [] };
       return decided(withAsked(state, reply.from, { ...before, status: 'refused' }));
     case 'digest':
       // An answer that was overtaken by the full one says nothing new.
@@ -122,14 +135,15 @@ export function addReadReply<Held extends HeldRevision>(
           ...before,
           status: 'answered',
           digest: reply.digest,
-          held: undefined,
+          holding: undefined,
         }),
       );
     case 'full': {
-      const { digest, held } = reply;
-      const known = digest === undefined ? state.known : new Map(state.known).set(digest, held);
+      const { digest, held, grave = [] } = reply;
+      const holding = { held, grave };
+      const known = digest === undefined ? state.known : new Map(state.known).set(digest, holding);
       return decided(
-        withAsked({ ...state, known }, reply.from, { want: 'full', status: 'answered', digest, held }),
+        withAsked({ ...state, known }, reply.from, { want: 'full', status: 'answered', digest, holding }),
       );
     }
   }
@@ -164,7 +178,7 @@ export function readOutcome<Held extends HeldRevision>(state: ReadState<Held>): 
     const stale = new Set(readRepairs(state).map(({ to }) => to));
     const fresh = from.filter((node) => !stale.has(node));
     if (fresh.length < plan.r) {
-      return closed ? { kind: 'unreached', from: fresh, during: 'repair' } : { kind: 'open' }; // Invariant 4.
+      return closed ? { kind: 'unreached', from: fresh, during: 'repair' } : { kind: 'open' }; // Invariant 5.
     }
   }
   return { kind: 'answered', leaves: unionOf(state), from };
@@ -181,8 +195,10 @@ export function readRepairs<Held extends HeldRevision>(state: ReadState<Held>): 
   const repairs: Repair<Held>[] = [];
   for (const [to, ask] of asked) {
     if (ask.status !== 'answered') continue;
-    const held = heldBy(state, ask);
-    const revisions = held === undefined ? leaves : lackingOf(leaves, held, digest);
+    const holding = holdingOf(state, ask);
+    const lacking = holding === undefined ? leaves : lackingOf(leaves, holding.held, digest);
+    // What is in its grave it knows to be dead.
+    const revisions = lacking.filter(({ revision }) => holding?.grave.includes(revision) !== true);
     if (revisions.length > 0) repairs.push({ to, revisions });
   }
   return repairs;
@@ -191,21 +207,27 @@ export function readRepairs<Held extends HeldRevision>(state: ReadState<Held>): 
 /** Who said what it holds in a way that the answer contains. */
 function countedOf<Held extends HeldRevision>(state: ReadState<Held>): readonly string[] {
   return [...state.asked].flatMap(([node, ask]) =>
-    ask.status === 'answered' && heldBy(state, ask) !== undefined ? [node] : [],
+    ask.status === 'answered' && holdingOf(state, ask) !== undefined ? [node] : [],
   );
 }
 
+/** What is alive somewhere and dead for all others is left out: who brings it was away when the tombstone was forgotten. */
 function unionOf<Held extends HeldRevision>({ asked, digest }: ReadState<Held>): readonly Held[] {
-  const answers = [...asked.values()].flatMap(({ held }) => (held === undefined ? [] : [held]));
-  return unionOfHeld(answers, digest);
+  const holdings = [...asked.values()].flatMap(({ holding }) => (holding === undefined ? [] : [holding]));
+  const leaves = unionOfHeld(
+    holdings.map(({ held }) => held),
+    digest,
+  );
+  const graves = holdings.flatMap(({ grave }) => grave);
+  return graves.length === 0 ? leaves : leaves.filter((leaf) => judgeArrival(leaf, graves) === 'apply');
 }
 
 /** What a replica that answered holds: what it sent, or what another one sent whose digest is the same. */
-function heldBy<Held extends HeldRevision>(
+function holdingOf<Held extends HeldRevision>(
   { known }: ReadState<Held>,
-  { held, digest }: Asked<Held>,
-): readonly Held[] | undefined {
-  return held ?? (digest === undefined ? [] : known.get(digest));
+  { holding, digest }: Asked<Held>,
+): Holding<Held> | undefined {
+  return holding ?? (digest === undefined ? nothing : known.get(digest));
 }
 
 /** A repaired replica holds what it told of and what it was sent. */
@@ -214,8 +236,8 @@ function repaired<Held extends HeldRevision>(
   ask: Asked<Held>,
   revisions: readonly Held[],
 ): Asked<Held> {
-  const held = unionOfHeld([heldBy(state, ask) ?? [], revisions], state.digest);
-  return { ...ask, want: 'full', held };
+  const { held, grave } = holdingOf(state, ask) ?? nothing;
+  return { ...ask, want: 'full', holding: { held: unionOfHeld([held, revisions], state.digest), grave } };
 }
 
 /** Where digests disagree, one replica of each kind is asked for all it has. */
@@ -229,7 +251,7 @@ function decided<Held extends HeldRevision>(state: ReadState<Held>): ReadStep<He
   const kinds = new Set<string | undefined>();
   let next = state;
   for (const [to, ask] of state.asked) {
-    if (ask.status !== 'answered' || heldBy(state, ask) !== undefined || kinds.has(ask.digest)) continue;
+    if (ask.status !== 'answered' || holdingOf(state, ask) !== undefined || kinds.has(ask.digest)) continue;
     kinds.add(ask.digest);
     next = withAsked(next, to, { ...ask, want: 'full', status: 'waiting' });
     asks.push({ to, want: 'full' });
