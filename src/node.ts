@@ -19,14 +19,17 @@ import { Addresses } from './cluster/addresses.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { groupTickMs } from './cluster/group.ts';
 import { type NodeIdentity, openIdentity, rememberLearned } from './cluster/identity.ts';
-import { type OpenCluster, openCluster } from './cluster/open-cluster.ts';
+import { openCluster } from './cluster/open-cluster.ts';
 import { askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
 import { type NodeOptions, type NodeSettings, OptionsError, type Peer, resolveOptions } from './config.ts';
 import { type Databases, openDatabases } from './database/databases.ts';
 import type { DocumentRevision } from './database/model.ts';
 import { failure } from './errors.ts';
 import { type App, createApp } from './http/app.ts';
-import type { Access, CorsSettings } from './http/services.ts';
+import { corsSettings } from './http/cors.ts';
+import type { Access } from './http/services.ts';
+import { nowhere, openReplicas } from './replicas/open-replicas.ts';
+import { Replicas } from './replicas/replicas.ts';
 import { startPeerLinks } from './replicator/peer-links.ts';
 import { createReplications, type NodeReplications } from './replicator/replications.ts';
 import { digest128 } from './runtime/digest.ts';
@@ -102,17 +105,16 @@ async function assemble(
   const { clusterUuid } = identity;
   const peerSecret = settings.secret ?? openSecret(settings);
   const addresses = await openAddresses(settings, identity, peerSecret);
-  const transport =
-    peerSecret === undefined
-      ? undefined
-      : openTransport(settings, {
-          ...{ secret: peerSecret, cluster: clusterUuid, peers: addresses.peers(), log },
-          open: () => opened,
-        });
+  const transport = openTransport(settings, {
+    ...{ secret: peerSecret, cluster: clusterUuid, peers: addresses.peers(), log },
+    serve: (from, kind, bytes) => opened.serve(from, kind, bytes) ?? served.serve(from, kind, bytes),
+    receive: (from, kind, bytes) => served.receive(from, kind) || opened.receive(from, kind, bytes),
+  });
   const cluster = createCluster(settings, { addresses, transport, secret: peerSecret, access: () => access });
-  const databases = await openNodeDatabases(store, name, cluster, log);
+  const peers = () => addresses.peers().map((peer) => peer.name);
+  const replicas = createReplicas(name, peers, cluster);
+  const databases = await openNodeDatabases(store, name, { cluster, replicas, log });
   closers.push(() => databases.close());
-  await createSystemDatabases(databases);
   const access = await createNodeAccess(settings, { databases, identity, peerSecret });
   const onDefect = (error: unknown) => log.error({ err: error }, 'a defect in replication');
   const replications = createReplications({
@@ -125,43 +127,54 @@ async function assemble(
   // HTTP closes after what comes now: it would wait for the peers' streams, and a leader hands over while it is asked.
   const closersBefore = closers.length;
   if (transport !== undefined) closers.push(() => transport.close());
+  const common = { store, databases, log, clock: systemClock, random: systemRandom, self: name };
   const opened = await openCluster(cluster, {
-    ...{ store, databases, transport, log, addresses, clock: systemClock, random: systemRandom },
-    ...{ diskUuid: store.identity, self: name, mayFound: settings.join === undefined },
+    ...{ ...common, transport, addresses, diskUuid: store.identity, mayFound: settings.join === undefined },
     ...{ leaderChoice: settings.leaderChoice, readLease: settings.readLease },
-    peers: (settings.join === undefined ? settings.peers : addresses.peers()).map((peer) => peer.name),
+    peers: settings.join === undefined ? settings.peers.map((peer) => peer.name) : peers(),
   });
   closers.push(() => opened.close());
-  const parts = { store, databases, access, replications, log, transport, cluster, addresses };
+  const replicaParts = { ...common, onDefect, peers, transport: transport ?? nowhere };
+  const served = await openReplicas(replicas, replicaParts);
+  closers.push(() => served.close());
+  const parts = { store, databases, access, replications, log, transport, cluster, addresses, replicas };
   const app = createNodeApp(settings, clusterUuid, parts);
   const url = await listen(app, settings);
   closers.splice(closersBefore, 0, () => app.close());
   if (!isWildcard(settings.listen.host)) addresses.listensAt(url);
   transport?.start();
-  const { scheduler } = replications;
-  const links = startPeerLinks({ databases, scheduler, peers: addresses.peers(), onDefect });
+  const links = linkToPeers(parts, onDefect);
   closers.push(() => links.close());
-  addresses.onChange(({ added, removed }) => {
-    for (const peer of added) links.addPeer(peer).catch(onDefect);
-    for (const peer of removed) links.removePeer(peer.name).catch(onDefect);
-  });
   log.info({ url, data: dataDirectory, peers: addresses.peers().map((peer) => peer.name) }, 'listening');
   return { name, url, databases, close };
 }
 
-function openNodeDatabases(store: Store, node: string, cluster: Cluster, log: Log): Promise<Databases> {
-  return openDatabases({
+/** Also to those that come later. */
+function linkToPeers({ databases, replications, addresses }: Parts, onDefect: (error: unknown) => void) {
+  const { scheduler } = replications;
+  const links = startPeerLinks({ databases, scheduler, peers: addresses.peers(), onDefect });
+  addresses.onChange(({ added, removed }) => {
+    for (const peer of added) links.addPeer(peer).catch(onDefect);
+    for (const peer of removed) links.removePeer(peer.name).catch(onDefect);
+  });
+  return links;
+}
+
+async function openNodeDatabases(
+  store: Store,
+  node: string,
+  { cluster, replicas, log }: { readonly cluster: Cluster; readonly replicas: Replicas; readonly log: Log },
+): Promise<Databases> {
+  const databases = await openDatabases({
     ...{ store, node },
     digest: digest128,
     clock: systemClock,
     random: systemRandom,
-    routeWrites: cluster.routeWrites,
+    routeWrites: (...opened) => replicas.routeWrites(...opened) ?? cluster.routeWrites(...opened),
     onBackgroundFailure: (work, cause) => log.error({ err: cause }, `${work} failed`),
   });
-}
-
-async function createSystemDatabases(databases: Databases): Promise<void> {
   for (const name of ['_users', '_replicator']) if (!databases.has(name)) await databases.create(name);
+  return databases;
 }
 
 interface AccessContext {
@@ -226,13 +239,17 @@ function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
 
+type MaybePromise = Uint8Array | Promise<Uint8Array>;
+
 interface TransportContext {
-  readonly secret: string;
+  /** Undefined: this node has no peers. */
+  readonly secret: string | undefined;
   readonly cluster: string;
   readonly peers: readonly Peer[];
   readonly log: Log;
-  /** What peers speak to; there before anybody is listened to. */
-  readonly open: () => OpenCluster;
+  /** Undefined for what this version does not know. */
+  readonly serve: (from: string, kind: number, bytes: Uint8Array) => MaybePromise | undefined;
+  readonly receive: (from: string, kind: number, bytes: Uint8Array) => unknown;
 }
 
 interface ClusterMeans {
@@ -265,6 +282,14 @@ function createCluster(
   });
 }
 
+/** The part of leaderless databases that is there before anything is opened; open-replicas.ts gives it its peers. */
+function createReplicas(name: string, peers: () => readonly string[], cluster: Cluster): Replicas {
+  return new Replicas({
+    ...{ self: name, nodes: () => [name, ...peers()], digest: digest128 },
+    changeSettings: (database, change) => cluster.changeSettings(database, change),
+  });
+}
+
 function proofHeaders(
   secret: string | undefined,
   node: string,
@@ -278,17 +303,18 @@ function proofHeaders(
 /** What a peer of a later version asks and this one does not know is refused. */
 function openTransport(
   { name, limits }: NodeSettings,
-  { secret, cluster, peers, log, open }: TransportContext,
-): PeerTransport {
+  { secret, cluster, peers, log, receive, serve }: TransportContext,
+): PeerTransport | undefined {
+  if (secret === undefined) return undefined;
   const { check } = peerProofs(secret, systemClock);
   return createPeerTransport({
     ...{ self: name, cluster, peers, clock: systemClock, random: systemRandom, log },
     prover: { prove: (request) => provePeer(secret, name, request, systemClock.now()), check },
     // A forwarded request carries its head beside its body.
     limits: { frameBytesMax: limits.requestBodyBytesMax + forwardedHeadBytesMax },
-    onMessage: (peer, kind, bytes) => open().receive(peer, kind, bytes),
+    onMessage: receive,
     onRequest: (peer, kind, bytes) => {
-      const answer = open().serve(peer, kind, bytes);
+      const answer = serve(peer, kind, bytes);
       if (answer === undefined) throw new PeerRefusal(`${name} does not know requests of kind ${kind}`);
       return answer;
     },
@@ -305,15 +331,17 @@ interface Parts {
   readonly transport: PeerTransport | undefined;
   readonly cluster: Cluster;
   readonly addresses: Addresses;
+  readonly replicas: Replicas;
 }
 
 function createNodeApp(settings: NodeSettings, clusterUuid: string, parts: Parts): App {
-  const { store, databases, access, replications, log, transport, cluster, addresses } = parts;
+  const { store, databases, access, replications, log, transport, cluster, addresses, replicas } = parts;
   return createApp({
     databases,
     access,
     replications,
     cluster,
+    leaderless: replicas,
     node: {
       name: settings.name,
       region: settings.region,
@@ -353,27 +381,4 @@ async function listen(app: App, { listen: { host, port } }: NodeSettings): Promi
 
 function shownHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
-}
-
-/** What CouchDB's documentation tells browsers' applications to ask for. */
-function corsSettings(origins: readonly string[]): CorsSettings | undefined {
-  if (origins.length === 0) return undefined;
-  return {
-    origins,
-    // A browser sends no cookies to "*", and a page from anywhere should not act as the user.
-    credentials: !origins.includes('*'),
-    headers: [
-      'accept',
-      'tercet-after',
-      'authorization',
-      'content-type',
-      'origin',
-      'referer',
-      'if-match',
-      'if-none-match',
-      'range',
-    ],
-    methods: ['GET', 'PUT', 'POST', 'HEAD', 'DELETE', 'COPY'],
-    maxAgeSeconds: 600,
-  };
 }

@@ -9,6 +9,7 @@ import type { LeaderChoice } from '../config.ts';
 import type { Databases, RouteWrites } from '../database/databases.ts';
 import { checkName } from '../database/databases.ts';
 import type { AckSettings, DocumentEdit, ReplicationChoice } from '../database/model.ts';
+import type { DatabaseSettings } from '../database/settings.ts';
 import type { WriteOptions } from '../database/writes.ts';
 import { failure } from '../errors.ts';
 import type {
@@ -186,6 +187,11 @@ export class Cluster implements ClusterServices {
 
   async setReplication(name: string, replication: ReplicationChoice): Promise<void> {
     await this.#change({ kind: 'configure', database: this.#referenceOf(name), replication });
+  }
+
+  /** On the leader only: settings that all nodes have alike. @throws TercetError `not_found`, `not_leader` */
+  async changeSettings(name: string, change: Partial<DatabaseSettings>): Promise<void> {
+    await this.#change({ kind: 'settings', database: this.#referenceOf(name), change });
   }
 
   async promote({ dryRun, force }: { readonly dryRun: boolean; readonly force: boolean }): Promise<object> {

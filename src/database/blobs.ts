@@ -98,10 +98,10 @@ export class Blobs {
   }
 
   /** The chunks of a blob, to be installed elsewhere under the same names. */
-  chunksOf(blob: string): { readonly chunkSet: string; readonly count: number } {
+  chunksOf(blob: string): BlobRecord & { readonly count: number } {
     const record = this.#record(blob);
     if (record === undefined) throw failure('not_found', 'The content of the attachment is not here.');
-    return { chunkSet: record.chunkSet, count: Math.ceil(record.length / CHUNK_BYTES) };
+    return { ...record, count: Math.ceil(record.length / CHUNK_BYTES) };
   }
 
   chunk(chunkSet: string, index: number): Uint8Array {

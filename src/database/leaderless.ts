@@ -1,6 +1,7 @@
 /** What only a leaderless database has: a hash tree, stamps, graves of what it forgot, quarantine. */
 
 import type { Digest, Revision } from '../document/revision.ts';
+import { assert } from '../errors.ts';
 import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -13,6 +14,7 @@ import { HashTree } from './hash-tree.ts';
 import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
 import type { EditOutcome } from './model.ts';
 import { decodeQuarantined, listQuarantine, type QuarantinedRevision } from './quarantine.ts';
+import type { DocumentContext } from './reads.ts';
 import type { Turn } from './turn.ts';
 
 export interface LeaderlessOptions {
@@ -63,6 +65,11 @@ export class LeaderlessPart {
     this.#options = options;
     this.#host = host;
     this.tree = new HashTree(context);
+  }
+
+  /** What is committed of documents, for whole-documents.ts and joined-reads.ts. */
+  get committed(): DocumentContext {
+    return this.#context;
   }
 
   /** For the database: this part of a turn. */
@@ -147,4 +154,14 @@ export class LeaderlessPart {
     }
     return results;
   }
+}
+
+/** See {@link LeaderlessPart.committed}. */
+export function committedOf({
+  leaderless,
+}: {
+  readonly leaderless: LeaderlessPart | undefined;
+}): DocumentContext {
+  assert(leaderless !== undefined, 'the database is leaderless');
+  return leaderless.committed;
 }

@@ -24,13 +24,18 @@ const EMPTY_BODY = new TextEncoder().encode('{}');
 /** What a derived tombstone says: nothing; it only ends a merged branch for clients that know trees. */
 const DERIVED: BodyRecord = { attachments: [], body: EMPTY_BODY };
 
-export interface ReadContext {
-  readonly store: Store;
+/** What single documents are read from. */
+export interface DocumentContext {
+  readonly store: Pick<Store, 'get'>;
   readonly keys: DatabaseKeys;
   readonly digest: Digest;
 }
 
-export function readDocument(context: ReadContext, id: string, options: ReadOptions): ReadOutcome {
+export interface ReadContext extends DocumentContext {
+  readonly store: Store;
+}
+
+export function readDocument(context: DocumentContext, id: string, options: ReadOptions): ReadOutcome {
   const record = context.store.get(context.keys.ofText(keyKinds.head, id));
   if (record === undefined) return { kind: 'missing' };
   if (!needsGraph(options)) {
@@ -56,19 +61,23 @@ export function readWinner(record: Uint8Array, id: string): DocumentRevision {
 }
 
 /** One named leaf for a row of the changes feed; undefined when it has been replaced since. */
-export function readLeaf(context: ReadContext, id: string, revision: Revision): DocumentRevision | undefined {
+export function readLeaf(
+  context: DocumentContext,
+  id: string,
+  revision: Revision,
+): DocumentRevision | undefined {
   const record = context.store.get(context.keys.ofText(keyKinds.head, id));
   if (record === undefined || decodeHeadSummary(record).winner !== revision) return undefined;
   return readWinner(record, id);
 }
 
-export function withConflicts(context: ReadContext, record: Uint8Array, id: string): DocumentRevision {
+export function withConflicts(context: DocumentContext, record: Uint8Array, id: string): DocumentRevision {
   const head = decodeHead(id, record);
   return describe(context, head, head.winner, head, { conflicts: true });
 }
 
 export function readOpenRevisions(
-  context: ReadContext,
+  context: DocumentContext,
   id: string,
   wanted: 'all' | readonly string[],
   options: { readonly latest?: boolean; readonly path?: boolean },
@@ -93,7 +102,7 @@ export function readOpenRevisions(
 }
 
 export function revisionsDifference(
-  context: ReadContext,
+  context: DocumentContext,
   wanted: ReadonlyMap<string, readonly string[]>,
   graveOf: (id: string) => readonly string[] | undefined,
 ): Map<string, RevisionDifference> {
@@ -116,7 +125,7 @@ export function revisionsDifference(
 }
 
 function open(
-  context: ReadContext,
+  context: DocumentContext,
   head: Head,
   text: string,
   options: { readonly path?: boolean },
@@ -134,7 +143,7 @@ function latestOf(head: Head, revision: Revision): Revision | undefined {
   return latestLeavesOf(head.graph, revision)[0]?.revision;
 }
 
-function bodyOf(context: ReadContext, head: Head, revision: Revision): BodyRecord | undefined {
+function bodyOf(context: DocumentContext, head: Head, revision: Revision): BodyRecord | undefined {
   if (revision === head.winner) return head;
   const node = nodeOf(head.graph, revision);
   if (node === undefined)
@@ -145,14 +154,18 @@ function bodyOf(context: ReadContext, head: Head, revision: Revision): BodyRecor
 }
 
 /** The merged branch that a derived tombstone ends; undefined when the revision is none. */
-function derivedParent(context: ReadContext, graph: RevisionGraph, revision: Revision): Revision | undefined {
+function derivedParent(
+  context: DocumentContext,
+  graph: RevisionGraph,
+  revision: Revision,
+): Revision | undefined {
   if (graph.nodes.length === 1) return undefined;
   const leaf = treeLeaves(graph, context.digest).find((candidate) => candidate.revision === revision);
   return leaf?.derivedFrom;
 }
 
 function describe(
-  context: ReadContext,
+  context: DocumentContext,
   head: Head,
   revision: Revision,
   { attachments, body, stamp }: BodyRecord,
@@ -183,7 +196,7 @@ function describe(
   };
 }
 
-function treePath(context: ReadContext, graph: RevisionGraph, revision: Revision) {
+function treePath(context: DocumentContext, graph: RevisionGraph, revision: Revision) {
   const parent = nodeOf(graph, revision) !== undefined ? undefined : derivedParent(context, graph, revision);
   if (parent === undefined) return pathOf(graph, revision);
   // Of a merge that arrived by itself, the other parents are known by name only.
@@ -194,7 +207,7 @@ function treePath(context: ReadContext, graph: RevisionGraph, revision: Revision
   return { start: start + 1, ids: [revision.slice(revision.indexOf('-') + 1), ...ids] };
 }
 
-function othersOf(context: ReadContext, head: Head) {
+function othersOf(context: DocumentContext, head: Head) {
   return treeLeaves(head.graph, context.digest).filter((leaf) => leaf.revision !== head.winner);
 }
 

@@ -19,12 +19,37 @@ export interface WriteOptions {
    * that keeps what it says, before the write resolves.
    */
   readonly onOvertaken?: (overtaken: OvertakenRevision) => void;
+  /** Counts of a leaderless write; the database's where it names none. */
+  readonly quorum?: QuorumWish;
+  /** The same of a leaderless write, once for each part of a long one. */
+  readonly onQuorum?: (receipt: QuorumReceipt) => void;
 }
 
 export interface OvertakenRevision {
   readonly id: string;
   readonly revision: Revision;
   readonly keptBy: Revision;
+}
+
+/** How many replicas, all told: see LeaderlessSettings. */
+export interface QuorumWish {
+  readonly n?: number | undefined;
+  readonly r?: number | undefined;
+  readonly w?: number | undefined;
+  readonly pr?: number | undefined;
+  readonly pw?: number | undefined;
+}
+
+/** Who had a leaderless write durable when this was told. */
+export interface QuorumReceipt {
+  /** False: stored, but on fewer than were asked for. */
+  readonly met: boolean;
+  readonly n: number;
+  readonly w: number;
+  readonly owners: readonly string[];
+  readonly standIns: readonly string[];
+  /** How many count. */
+  readonly reached: number;
 }
 
 export interface AckWish {

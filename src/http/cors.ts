@@ -49,3 +49,26 @@ function originHeaders(cors: CorsSettings, origin: string): string[] {
   const headers = ['Access-Control-Allow-Origin', origin, 'Vary', 'Origin'];
   return cors.credentials ? [...headers, 'Access-Control-Allow-Credentials', 'true'] : headers;
 }
+
+/** What CouchDB's documentation tells browsers' applications to ask for. */
+export function corsSettings(origins: readonly string[]): CorsSettings | undefined {
+  if (origins.length === 0) return undefined;
+  return {
+    origins,
+    // A browser sends no cookies to "*", and a page from anywhere should not act as the user.
+    credentials: !origins.includes('*'),
+    headers: [
+      'accept',
+      'tercet-after',
+      'authorization',
+      'content-type',
+      'origin',
+      'referer',
+      'if-match',
+      'if-none-match',
+      'range',
+    ],
+    methods: ['GET', 'PUT', 'POST', 'HEAD', 'DELETE', 'COPY'],
+    maxAgeSeconds: 600,
+  };
+}

@@ -92,9 +92,16 @@ export function refuseHopeless(
   base: Revision | undefined,
 ): void {
   if (parsed.attachments.every((input) => input.kind === 'stub')) return;
+  if (mayBeKnownElsewhere(database, id, base)) return;
   const known = database.read(id, base === undefined ? {} : { revision: base, latest: true });
   const leaf = known.kind === 'found' ? known.document.revision : undefined;
   if (leaf !== base) throw failure('conflict');
+}
+
+/** Other replicas may have what this one never heard of. */
+function mayBeKnownElsewhere(database: Database, id: string, base: Revision | undefined): boolean {
+  if (database.leaderless === undefined || base === undefined) return false;
+  return database.revisionsDifference(new Map([[id, [base]]])).size > 0;
 }
 
 /** Stores inline contents, so that an edit only names blobs. @throws TercetError `too_large`, `bad_request` */

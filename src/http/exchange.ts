@@ -1,6 +1,7 @@
 /** One request and its answer, with everything a handler may need. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { DocumentReader } from '../database/joined-reads.ts';
 import type { WriteOptions } from '../database/writes.ts';
 import type { BodyMemory, BodyShare } from './body-memory.ts';
 import type { Counters } from './counters.ts';
@@ -66,10 +67,12 @@ export class Exchange {
   principal: Principal = nobodyYet;
   /** A `Set-Cookie` value for the answer. */
   renewedCookie: string | undefined;
-  /** Set for requests to single-leader databases only. */
+  /** Set for requests to single-leader and leaderless databases only. */
   answerMark: AnswerMark | undefined;
   /** What the request asks of its writes. */
   writeOptions: WriteOptions = nothingAsked;
+  /** Reads documents as several replicas know them together, where that is more than the own one has. */
+  documents: DocumentReader | undefined;
   /** The body as it came, where it was read ahead so that it can be sent on, perhaps twice. */
   heldBody: Buffer | undefined;
   #abort: AbortController | undefined;

@@ -16,8 +16,10 @@ import {
   requireServerLevel,
   type ServerLevel,
 } from './gate.ts';
+import { settleLeaderless } from './leaderless.ts';
 import { sendEmpty, sendError } from './respond.ts';
-import { orAtLeader, settle } from './single-leader.ts';
+import type { ClusterServices } from './services.ts';
+import { orAtLeader, type Settled, settle } from './single-leader.ts';
 
 type Outcome = void | Promise<void>;
 
@@ -115,12 +117,33 @@ function inDatabase(routes: Routes, exchange: Exchange, name: string): Outcome {
   if (isAlone && routes.unlessDatabase.has(name) && !databases.has(name) && isReading(exchange)) {
     return onServer(exchange, routes.unlessDatabase.get(name) as Methods<ServerEndpoint>);
   }
-  const settling = cluster === undefined ? undefined : settle(exchange, cluster, name);
+  const settling = cluster === undefined ? undefined : settleDatabase(exchange, cluster, name);
   if (cluster === undefined || settling === undefined) return ofDatabase(routes, exchange, name);
   return settling.then((settled) => {
     if (settled === 'answered') return;
     const handle = () => ofDatabase(routes, exchange, name);
     return settled === 'here' ? handle() : orAtLeader(exchange, cluster, handle);
+  });
+}
+
+/** What has to happen before a handler may run, by the strategy of the database. */
+function settleDatabase(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  name: string,
+): Promise<Settled> | undefined {
+  const { leaderless } = exchange.services;
+  const place = leaderless?.place(name);
+  if (leaderless !== undefined && place !== undefined) {
+    return settleLeaderless(exchange, { cluster, leaderless }, { name, place });
+  }
+  const settling = settle(exchange, cluster, name);
+  if (settling === undefined || leaderless === undefined) return settling;
+  return settling.then((settled) => {
+    // Heard of meanwhile.
+    const found = settled === 'here' ? leaderless.place(name) : undefined;
+    if (found === undefined) return settled;
+    return settleLeaderless(exchange, { cluster, leaderless }, { name, place: found }) ?? settled;
   });
 }
 

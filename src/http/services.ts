@@ -1,7 +1,10 @@
 /** What HTTP handlers may ask of the node; the composition root (node.ts) provides the real parts. */
 
 import type { Databases } from '../database/databases.ts';
+import type { DocumentReader } from '../database/joined-reads.ts';
 import type { ReplicationChoice, SecurityObject } from '../database/model.ts';
+import type { QuorumWish } from '../database/writes.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { StoreHealth } from '../store/store.ts';
 import type { AcceptPeer } from './upgrades.ts';
 
@@ -219,11 +222,44 @@ export interface ClusterServices {
   }): Readonly<Record<string, string>>;
 }
 
+/** Where a leaderless database is, and how it reads and writes. */
+export interface LeaderlessPlace {
+  readonly settings: LeaderlessSettings;
+  /** The nodes that hold it; others take writes in their stead. */
+  readonly owners: readonly string[];
+  readonly standIns: readonly string[];
+  /** Whether this node is an owner. */
+  readonly isOwner: boolean;
+}
+
+export interface QuorumReadAnswer {
+  /** Reads the document as the replicas know it together; undefined where that is what the own one has. */
+  readonly reader: DocumentReader | undefined;
+  /** Who said what they hold. */
+  readonly from: readonly string[];
+  readonly n: number;
+  readonly r: number;
+}
+
+/** Leaderless databases; a node without peers has none. */
+export interface LeaderlessServices {
+  /** Undefined: there is no such database, or it has another strategy. */
+  place(database: string): LeaderlessPlace | undefined;
+  /** Other owners that are probably there, whom to ask first before the others. */
+  reachableOwners(database: string): readonly string[];
+  /**
+   * On an owner: what R replicas know of a document.
+   * @throws TercetError `bad_request` for counts that make no sense, `consistency_unavailable` when too few answer
+   */
+  read(database: string, id: string, wish: QuorumWish): Promise<QuorumReadAnswer>;
+}
+
 export interface Services {
   readonly databases: Databases;
   readonly access: Access;
   readonly replications: Replications;
   readonly cluster?: ClusterServices;
+  readonly leaderless?: LeaderlessServices;
   readonly node: {
     readonly name: string;
     readonly region: string | undefined;

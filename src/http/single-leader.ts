@@ -70,7 +70,8 @@ function settleKnown(exchange: Exchange, cluster: ClusterServices): Promise<Sett
   }
 }
 
-function accessOf({ method, segments }: Exchange): 'read' | 'write' | 'neither' {
+/** What a request does with a database. */
+export function accessOf({ method, segments }: Exchange): 'read' | 'write' | 'neither' {
   const second = segments[1] ?? '';
   switch (method) {
     case 'GET':
@@ -149,7 +150,7 @@ export async function orAtLeader(
   }
 }
 
-function isSuccess(status: number): boolean {
+export function isSuccess(status: number): boolean {
   return status === 200 || status === 201;
 }
 
@@ -204,7 +205,7 @@ export async function goToLeader(
 }
 
 /** Whether the request can be sent a second time. */
-async function holdSmallBody(exchange: Exchange): Promise<boolean> {
+export async function holdSmallBody(exchange: Exchange): Promise<boolean> {
   const { request, heldBody } = exchange;
   if (heldBody !== undefined || !hasBody(request)) return true;
   const { requestBodyBytesMax } = exchange.services.http.limits;

@@ -28,7 +28,8 @@ export async function readAttachment(
 ): Promise<void> {
   refuseLocal(target);
   const named = exchange.query.get('rev');
-  const outcome = database.read(target.id, named === undefined ? {} : { revision: revisionParameter(named) });
+  const reader = exchange.documents ?? database;
+  const outcome = reader.read(target.id, named === undefined ? {} : { revision: revisionParameter(named) });
   if (outcome.kind !== 'found') throw failure('not_found', outcome.kind);
   // Whoever may not see the document may not see what is attached to it.
   requireReader(exchange, database, outcome.document);

@@ -1,6 +1,7 @@
 /** GET and HEAD of a document: plain, a revision of it, several at once (`open_revs`), with its attachments. */
 
 import type { Database } from '../../database/database.ts';
+import type { DocumentReader } from '../../database/joined-reads.ts';
 import type { DocumentRevision, OpenRevision, ReadOptions } from '../../database/model.ts';
 import { failure } from '../../errors.ts';
 import {
@@ -35,17 +36,18 @@ export function readDocument(
 ): void | Promise<void> {
   const { query } = exchange;
   if (target.id.startsWith('_local/')) return readLocalDocument(exchange, database, target);
-  if (query.size === 0) return sendDocument(exchange, database, found(database, target.id, noOptions), true);
+  const reader = exchange.documents ?? database;
+  if (query.size === 0) return sendDocument(exchange, database, found(reader, target.id, noOptions), true);
   if (query.has('open_revs')) return readOpenRevisions(exchange, database, target.id);
   const view = documentView(query, query.get('atts_since'));
-  const document = found(database, target.id, readOptions(query, view));
+  const document = found(reader, target.id, readOptions(query, view));
   if (contentsFor(document, view).length > 0) return sendWithContent(exchange, database, document, view);
   sendDocument(exchange, database, withoutHiddenPath(document, view), hasStableAnswer(query));
 }
 
 /** @throws TercetError `not_found` with the reason that clients tell apart */
-function found(database: Database, id: string, options: ReadOptions): DocumentRevision {
-  const outcome = database.read(id, options);
+function found(reader: DocumentReader, id: string, options: ReadOptions): DocumentRevision {
+  const outcome = reader.read(id, options);
   if (outcome.kind !== 'found') throw failure('not_found', outcome.kind);
   return outcome.document;
 }
@@ -120,7 +122,7 @@ async function readOpenRevisions(exchange: Exchange, database: Database, id: str
   const wanted = wantedRevisions(query);
   const view = documentView(query, query.get('atts_since'));
   const options = { latest: flag(query, 'latest'), path: view.path || view.since !== undefined };
-  const revisions = database.readOpenRevisions(id, wanted, options);
+  const revisions = (exchange.documents ?? database).readOpenRevisions(id, wanted, options);
   if (wanted === 'all' && revisions.length === 0) throw failure('not_found', 'missing');
   if (wantsMixed(exchange)) await sendMixed(exchange, database, revisions, view);
   else await sendList(exchange, database, revisions, view);

@@ -1,0 +1,69 @@
+/**
+ * All that a replica has of a document, for other replicas: its leaves with their ways back, bodies and attachments. Leaves
+ * are those of the tree that CouchDB's clients see, so that a merge arrives as one also without its other parents.
+ */
+
+import { digestOf, generationOf, type Revision } from '../document/revision.ts';
+import { nodeOf } from '../document/revision-graph.ts';
+import { pathOf } from '../document/revision-path.ts';
+import type { Stamp } from '../document/stamp.ts';
+import { treeLeaves } from '../document/tree-projection.ts';
+import { keyKinds } from '../store/keys.ts';
+import { recordOf } from './apply.ts';
+import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
+import { type DocumentContext, readOpenRevisions } from './reads.ts';
+import { decodeHead } from './records.ts';
+import type { Turn } from './turn.ts';
+
+/** A revision that needs nothing but the contents of its attachments, which it names by their digests. */
+export interface WholeRevision extends Omit<ReplicatedRevision, 'parents' | 'stamp'> {
+  readonly attachments: readonly Extract<AttachmentEdit, { kind: 'stored' }>[];
+  /** All parents of a merge. */
+  readonly parents?: readonly Revision[];
+  readonly stamp?: Stamp;
+}
+
+/** In no particular order; none where there never was such a document. */
+export function leafRevisions(context: DocumentContext, id: string): readonly Revision[] {
+  const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+  if (record === undefined) return [];
+  const { graph, winner } = decodeHead(id, record);
+  if (graph.nodes.length === 1) return [winner];
+  return treeLeaves(graph, context.digest).map((leaf) => leaf.revision);
+}
+
+/** All leaves, or what became of the revisions that are named. */
+export function wholeDocument(
+  context: DocumentContext,
+  id: string,
+  wanted: 'all' | readonly string[],
+): readonly WholeRevision[] {
+  return readOpenRevisions(context, id, wanted, { path: true, latest: true }).flatMap((leaf) =>
+    leaf.kind === 'found' ? [wholeRevision(leaf.document)] : [],
+  );
+}
+
+/** What a turn has just made of a revision; undefined when its body is not kept any more. */
+export function wholeRevisionInTurn(turn: Turn, id: string, revision: Revision): WholeRevision | undefined {
+  const head = turn.head(id);
+  if (head === undefined) return undefined;
+  const node = nodeOf(head.graph, revision);
+  const record = node && recordOf(turn, head, revision);
+  if (node === undefined || record === undefined) return undefined;
+  const { deleted, parents } = node;
+  const path = pathOf(head.graph, revision);
+  return wholeRevision({ id, revision, path, deleted, ...(parents.length > 1 && { parents }), ...record });
+}
+
+function wholeRevision(document: DocumentRevision): WholeRevision {
+  const { attachments, body, deleted, id, parents, path, revision, stamp } = document;
+  const stored = attachments.map(({ name, contentType, blob, digest, length, revpos }) => {
+    return { kind: 'stored', name, contentType, revpos, blob: { blob, digest, length } } as const;
+  });
+  return {
+    ...{ id, revision, deleted, body, attachments: stored },
+    path: path ?? { start: generationOf(revision), ids: [digestOf(revision)] },
+    ...(parents && { parents }),
+    ...(stamp && { stamp }),
+  };
+}

@@ -1,0 +1,92 @@
+/** Joins into the own replica what others have, contents of attachments first. */
+
+import { applyReplicated } from '../database/apply.ts';
+import type { WholeRevision } from '../database/whole-documents.ts';
+import { TercetError } from '../errors.ts';
+import type { Log } from '../runtime/log.ts';
+import { PeerRequestError } from '../runtime/peer-link.ts';
+import type { PeerTransport } from '../runtime/peer-transport.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { encodeQuestion } from './questions.ts';
+import type { ReplicaCaller } from './replica-caller.ts';
+import { questionKind } from './replica-kinds.ts';
+import type { ReplicaSet } from './replica-sets.ts';
+
+export interface JoiningOptions {
+  readonly self: string;
+  readonly transport: Pick<PeerTransport, 'request'>;
+  readonly caller: ReplicaCaller;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+type Joinable = Pick<ReplicaSet, 'database' | 'identity'>;
+
+const contentsMsMax = 60_000;
+/** How long a write waits for the others to say what they know of its base. */
+const catchUpMsMax = 1_000;
+
+export class Joining {
+  readonly #options: JoiningOptions;
+
+  constructor(options: JoiningOptions) {
+    this.#options = options;
+  }
+
+  /** Whether all of it is durable here now. */
+  async joinHere({ database }: Joinable, revisions: readonly WholeRevision[]): Promise<boolean> {
+    try {
+      const settings = database.applySettings();
+      const outcomes = await database.submit((turn) =>
+        revisions.map((revision) => applyReplicated(turn, revision, settings)),
+      );
+      return outcomes.every(({ kind }) => kind === 'written');
+    } catch (error) {
+      if (!(error instanceof TercetError)) throw error;
+      this.#options.log.warn({ err: error }, 'what another replica has cannot be joined');
+      return false;
+    }
+  }
+
+  /** Brings the contents that revisions name and that are not here. What could not be had is found missing afterwards. */
+  async fetchContents(
+    from: string,
+    { database, identity }: Joinable,
+    revisions: readonly WholeRevision[],
+  ): Promise<void> {
+    const named = revisions.flatMap(({ attachments }) => attachments.map(({ blob }) => blob.blob));
+    const blobs = [...new Set(named)].filter((blob) => !database.blobs.willBeNamed(blob));
+    if (blobs.length === 0) return;
+    const question = encodeQuestion({ op: 'contents', identity, blobs });
+    try {
+      await this.#options.transport.request(from, questionKind, question, { timeoutMs: contentsMsMax });
+    } catch (error) {
+      if (!(error instanceof PeerRequestError)) throw error;
+      this.#options.log.warn({ err: error, from }, 'contents of attachments cannot be had from a replica');
+    }
+  }
+
+  /** Joins what the others have of these documents: all who answer in time. */
+  async catchUp(set: ReplicaSet, ids: readonly string[]): Promise<void> {
+    const { clock, self } = this.#options;
+    const others = set.owners.filter((node) => node !== self);
+    const asking = Promise.all(others.map((node) => this.#catchUpFrom(node, set, ids)));
+    await new Promise<void>((resolve, reject) => {
+      const cancel = clock.after(catchUpMsMax, resolve);
+      asking.then(() => resolve(), reject).finally(cancel);
+    });
+  }
+
+  async #catchUpFrom(node: string, set: ReplicaSet, ids: readonly string[]): Promise<void> {
+    const names = ids.map((id) => ({ identity: set.identity, id }));
+    const revisions = await new Promise<readonly WholeRevision[]>((resolve) => {
+      this.#options.caller.documents(node, names, (reply) => {
+        const answers = reply.kind === 'answered' ? reply.answers : [];
+        resolve(answers.flatMap((told) => (typeof told === 'string' ? [] : told)));
+      });
+    });
+    if (revisions.length === 0) return;
+    await this.fetchContents(node, set, revisions);
+    await this.joinHere(set, revisions);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Puts a node's leaderless databases together: how peers are asked and answered, how writes and reads go, hints, and who
+ * is alive. {@link Replicas} is there before anything is opened, because databases get their way of writes from it;
+ * {@link openReplicas} gives it what it works with.
+ */
+
+import type { Databases } from '../database/databases.ts';
+import type { DetectorOptions } from '../leaderless/failure-detector.ts';
+import type { Log } from '../runtime/log.ts';
+import { PeerRequestError } from '../runtime/peer-link.ts';
+import type { PeerTransport } from '../runtime/peer-transport.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
+import type { Store } from '../store/store.ts';
+import { closingClock } from './closing-clock.ts';
+import { ContentSender } from './contents.ts';
+import { Delivery } from './delivery.ts';
+import { Handoff, hintFor } from './handoff.ts';
+import { openHintStore } from './hint-store.ts';
+import { Joining } from './joining.ts';
+import { Liveness } from './liveness.ts';
+import { PeerDesk } from './peer-desk.ts';
+import { ReplicaCaller } from './replica-caller.ts';
+import { heartbeatKind } from './replica-kinds.ts';
+import { ReplicaServer } from './replica-server.ts';
+import type { Replicas } from './replicas.ts';
+
+export interface ReplicasSettings {
+  readonly detector: DetectorOptions;
+  readonly hintBytesMax: number;
+  readonly hintAgeMsMax: number;
+  /** Between tries to bring an owner what it missed. */
+  readonly backOff: { readonly msMin: number; readonly msMax: number };
+}
+
+const replicasDefaults: ReplicasSettings = {
+  detector: {
+    ...{ heartbeatMs: 250, intervalMsMax: 2_500, phiMax: 8, samplesMax: 100 },
+    ...{ slowFactor: 4, slowMsMin: 20 },
+  },
+  hintBytesMax: 256 * 1_048_576,
+  hintAgeMsMax: 365 * 24 * 3_600_000,
+  backOff: { msMin: 500, msMax: 60_000 },
+};
+
+export interface OpenReplicasOptions {
+  readonly databases: Databases;
+  readonly store: Store;
+  readonly self: string;
+  readonly peers: () => readonly string[];
+  readonly transport: Pick<PeerTransport, 'send' | 'request' | 'linkState'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly onDefect: (error: unknown) => void;
+  readonly settings?: Partial<ReplicasSettings>;
+}
+
+export interface OpenReplicas {
+  /** For the transport's handlers; undefined for a kind that belongs to somebody else. */
+  serve(from: string, kind: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array> | undefined;
+  /** False for a message that belongs to somebody else. */
+  receive(from: string, kind: number): boolean;
+  close(): Promise<void>;
+}
+
+/** For a node without peers. */
+export const nowhere: OpenReplicasOptions['transport'] = {
+  send: () => 'link_down',
+  request: () =>
+    Promise.reject(new PeerRequestError('link_down', 'not_delivered', 'This node has no peers.')),
+  linkState: () => ({ kind: 'down', reason: 'This node has no peers.', isRefused: false }),
+};
+
+export async function openReplicas(replicas: Replicas, options: OpenReplicasOptions): Promise<OpenReplicas> {
+  const { databases, log, onDefect, peers, random, self, store, transport } = options;
+  const settings = { ...replicasDefaults, ...options.settings };
+  const { clock, close } = closingClock(options.clock);
+  const { sets } = replicas;
+  sets.begin(databases);
+  const liveness: Liveness = new Liveness({
+    ...{ peers, transport, clock, detector: settings.detector },
+    onBack: (peer) => handoff.back(peer),
+  });
+  const caller = new ReplicaCaller({
+    ...{ transport, onDefect, now: () => clock.monotonic() },
+    onReply: (peer, reply, elapsedMs) => {
+      if (reply === 'answered') liveness.answered(peer, elapsedMs);
+    },
+  });
+  const contents = new ContentSender(transport, onDefect);
+  const delivery = new Delivery(caller, contents);
+  const hints = await openHintStore({
+    ...{ store, clock, bytesMax: settings.hintBytesMax, ageMsMax: settings.hintAgeMsMax },
+  });
+  const handoff = new Handoff({
+    ...{ store: hints, delivery, clock, random, log, backOff: settings.backOff },
+    setOf: (identity) => sets.byIdentity(identity),
+    isThere: (node) => !liveness.isSuspected(node),
+  });
+  const joining = new Joining({ self, transport, caller, clock, log });
+  const server = new ReplicaServer({
+    databaseOf: (identity) => sets.databaseOf(identity),
+    standIn: (arrivals) => standIn(arrivals),
+  });
+  const desk = new PeerDesk({ server, contents, sets });
+  replicas.begin({ self, clock, caller, delivery, liveness, hints, handoff, joining, transport });
+  liveness.start();
+  handoff.start();
+
+  async function standIn(arrivals: Parameters<ConstructorParameters<typeof ReplicaServer>[0]['standIn']>[0]) {
+    const kept = arrivals.flatMap(({ identity, owner, revision }) => {
+      const set = sets.byIdentity(identity);
+      if (set === undefined || owner === undefined || owner === self) return [];
+      return [hintFor(owner, set, revision.id, revision.revision)];
+    });
+    return handoff.keepNow(kept);
+  }
+
+  return {
+    serve: (from, kind, bytes) => desk.serve(from, kind, bytes),
+    receive(from, kind) {
+      if (kind === heartbeatKind) liveness.heard(from);
+      return kind === heartbeatKind;
+    },
+    async close() {
+      liveness.stop();
+      sets.end();
+      close();
+      await handoff.close();
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/** Where other nodes' questions about leaderless databases arrive. */
+
+import type { Database } from '../database/database.ts';
+import { purgeInTurn } from '../database/local-writes.ts';
+import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import { type ContentSender, takeContent } from './contents.ts';
+import { type Answer, decodeQuestion, encodeAnswer, type Question } from './questions.ts';
+import { contentKind, digestsKind, documentsKind, insertKind, questionKind } from './replica-kinds.ts';
+import type { ReplicaServer } from './replica-server.ts';
+import type { ReplicaSets } from './replica-sets.ts';
+
+export interface PeerDeskContext {
+  readonly server: ReplicaServer;
+  readonly contents: ContentSender;
+  readonly sets: ReplicaSets;
+}
+
+export class PeerDesk {
+  readonly #context: PeerDeskContext;
+
+  constructor(context: PeerDeskContext) {
+    this.#context = context;
+  }
+
+  /** Undefined for a kind that belongs to somebody else. @throws GarbageError, PeerRefusal */
+  serve(from: string, kind: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array> | undefined {
+    const { server, sets } = this.#context;
+    switch (kind) {
+      case insertKind:
+        return server.insert(bytes);
+      case digestsKind:
+        return server.digests(bytes);
+      case documentsKind:
+        return server.documents(bytes);
+      case contentKind:
+        return takeContent(bytes, (identity) => sets.databaseOf(identity));
+      case questionKind:
+        return this.#answer(from, decodeQuestion(bytes)).then(encodeAnswer);
+      default:
+        return undefined;
+    }
+  }
+
+  async #answer(from: string, question: Question): Promise<Answer> {
+    switch (question.op) {
+      case 'contents': {
+        const { identity, blobs } = question;
+        const database = this.#databaseOf(identity);
+        await new Promise<void>((resolve) => {
+          this.#context.contents.bring(from, { identity, database }, blobs, resolve);
+        });
+        return { kind: 'done' };
+      }
+      case 'purge': {
+        const database = this.#databaseOf(question.identity);
+        const request = new Map(question.request);
+        const purged = await database.submit((turn) => purgeInTurn(turn, request, database.inTurn));
+        return { kind: 'purged', purged: [...purged] };
+      }
+    }
+  }
+
+  #databaseOf(identity: string): Database {
+    const database = this.#context.sets.databaseOf(identity);
+    if (database === undefined) throw new PeerRefusal('the database is not here');
+    return database;
+  }
+}

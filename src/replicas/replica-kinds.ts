@@ -1,0 +1,14 @@
+/** Kinds of the frames between replicas of leaderless databases; see runtime/peer-frames.ts for whose the others are. */
+
+/** Revisions to be joined: revision-codec.ts. */
+export const insertKind = 48;
+/** A digest of what you have of a document. */
+export const digestsKind = 49;
+/** All that you have of a document. */
+export const documentsKind = 50;
+/** What is rare, as JSON: replica-questions.ts. */
+export const questionKind = 51;
+/** A chunk of an attachment's content. */
+export const contentKind = 52;
+/** I am here, and how I am. */
+export const heartbeatKind = 53;

@@ -1,0 +1,102 @@
+/** The leaderless databases of this node, by the names that nodes call them, and who holds them. */
+
+import type { Database } from '../database/database.ts';
+import type { Databases } from '../database/databases.ts';
+import type { Digest } from '../document/revision.ts';
+import { type Placement, placementOf } from '../leaderless/placement.ts';
+import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
+
+/** One leaderless database as this node sees it now. */
+export interface ReplicaSet extends Placement {
+  readonly database: Database;
+  /** Names the database on all nodes, for as long as it exists. */
+  readonly identity: string;
+  readonly settings: LeaderlessSettings;
+  /** Whether this node is an owner. */
+  readonly isOwner: boolean;
+}
+
+export interface ReplicaSetsOptions {
+  readonly self: string;
+  /** Names of all nodes, this one included. */
+  readonly nodes: () => readonly string[];
+  readonly digest: Digest;
+}
+
+export class ReplicaSets {
+  readonly #options: ReplicaSetsOptions;
+  readonly #names = new Map<string, string>();
+  readonly #placements = new Map<string, { readonly key: string; readonly placement: Placement }>();
+  #databases: Databases | undefined;
+  #stop: () => void = () => {};
+
+  constructor(options: ReplicaSetsOptions) {
+    this.#options = options;
+  }
+
+  /** Databases are opened before anybody asks for them by their identities. */
+  begin(databases: Databases): void {
+    this.#databases = databases;
+    this.#readNames(databases);
+    this.#stop = databases.onUpdate(({ kind }) => {
+      if (kind !== 'updated') this.#readNames(databases);
+    });
+  }
+
+  end(): void {
+    this.#stop();
+  }
+
+  get self(): string {
+    return this.#options.self;
+  }
+
+  /** Undefined: there is no such database here, or it is not leaderless. */
+  of(name: string): ReplicaSet | undefined {
+    const databases = this.#databases;
+    const replication = databases?.replication(name);
+    if (replication?.strategy !== 'leaderless' || databases === undefined || !databases.has(name)) {
+      return undefined;
+    }
+    const { identity, settings } = replication;
+    const placement = this.#placementOf(identity, settings.n);
+    const isOwner = placement.owners.includes(this.self);
+    return { ...placement, database: databases.get(name), identity, settings, isOwner };
+  }
+
+  byIdentity(identity: string): ReplicaSet | undefined {
+    const name = this.#names.get(identity);
+    return name === undefined ? undefined : this.of(name);
+  }
+
+  databaseOf(identity: string): Database | undefined {
+    const name = this.#names.get(identity);
+    return name !== undefined && this.#databases?.has(name) === true ? this.#databases.get(name) : undefined;
+  }
+
+  all(): readonly ReplicaSet[] {
+    return [...this.#names.values()].flatMap((name) => this.of(name) ?? []);
+  }
+
+  /** Computed anew only when nodes come or go. */
+  #placementOf(identity: string, n: number): Placement {
+    const nodes = this.#options.nodes();
+    const key = `${n} ${nodes.join(' ')}`;
+    const known = this.#placements.get(identity);
+    if (known?.key === key) return known.placement;
+    const placement = placementOf({ database: identity, nodes, n }, this.#options.digest);
+    this.#placements.set(identity, { key, placement });
+    return placement;
+  }
+
+  #readNames(databases: Databases): void {
+    this.#names.clear();
+    for (const name of databases.names()) {
+      const replication = databases.replication(name);
+      if (replication.strategy === 'leaderless') this.#names.set(replication.identity, name);
+    }
+    for (const identity of this.#placements.keys()) {
+      if (!this.#names.has(identity)) this.#placements.delete(identity);
+    }
+  }
+}
