@@ -12,6 +12,7 @@ import { changes, readBuckets } from './changes.ts';
 import { CommitSignal } from './commit-signal.ts';
 import { compactDatabase, isCompactionDue } from './compaction.ts';
 import type { DatabaseContext } from './context.ts';
+import { type HashTree, openHashTree } from './hash-tree.ts';
 import { LeaderlessPart } from './leaderless.ts';
 import type { LocalDocument, LocalDocumentsQuery } from './local-documents.ts';
 import { localDocuments, readLocal } from './local-documents.ts';
@@ -60,7 +61,7 @@ export class Database {
   #gone: TercetError | undefined;
 
   /** Use {@link openDatabase}. */
-  constructor(context: DatabaseContext, counters: Counters, buckets: Map<number, number>) {
+  constructor(context: DatabaseContext, { buckets, counters, tree }: OpenedState) {
     this.name = context.name;
     this.incarnation = context.incarnation;
     this.#context = context;
@@ -77,7 +78,8 @@ export class Database {
     const submit = <Result>(work: (turn: Turn) => Result) => this.submit(work);
     this.inTurn = { keys: context.keys, store: context.store, settings: applySettings };
     const host = { submit, settings: applySettings, counters: () => this.#counters.leaderless };
-    this.leaderless = context.leaderless && new LeaderlessPart(context, context.leaderless, host);
+    const leaderless = context.leaderless && tree && { ...context.leaderless, tree };
+    this.leaderless = leaderless && new LeaderlessPart(context, leaderless, host);
     const local = new LocalWrites({ ...this.inTurn, blobs: this.#blobs, submit });
     this.#writes = context.routeWrites?.(this, local) ?? local;
   }
@@ -366,12 +368,20 @@ export class Database {
   }
 }
 
-/** Reads what a database needs in memory: its counters and the pending index. */
+/** What a database has in memory from the start. */
+interface OpenedState {
+  readonly counters: Counters;
+  readonly buckets: Map<number, number>;
+  readonly tree: HashTree | undefined;
+}
+
+/** Reads what a database needs in memory: its counters, the pending index, and the sums of a leaderless one. */
 export async function openDatabase(context: DatabaseContext): Promise<Database> {
   const { keys, store } = context;
   const bytes = store.get(keys.single(keyKinds.counters));
   const counters = bytes === undefined ? NO_COUNTS : (JSON.parse(Buffer.from(bytes).toString()) as Counters);
-  return new Database(context, counters, await readBuckets(context));
+  const tree = context.leaderless && (await openHashTree(context));
+  return new Database(context, { counters, buckets: await readBuckets(context), tree });
 }
 
 function databaseGone() {

@@ -1,12 +1,16 @@
 /**
  * The hash tree over a leaderless database's documents: what two replicas compare to find out where they differ.
  *
- * A bucket's sum is a record of its own, and every batch that changes documents writes the sums it changes: the tree on
- * disk is always that of the documents beside it, and opening a database reads nothing of it. The sums are remembered
- * once read or written; the levels above are computed from them when somebody compares. What a bucket holds is told by
- * an index, written when a document comes or goes, so that no comparison reads through the database.
+ * The sums of its buckets are in memory, 1 MB, and on disk beside the documents, because the batch that changes
+ * documents writes the sums that it changes: all in one record, a delta. A put for each would cost as much as the
+ * documents' own. From time to time a batch folds the deltas into parts of 256 buckets, so that opening reads a part of
+ * the tree and few deltas, and none of the documents.
  *
- * Memory: 1 MB for a database that is written to or compared.
+ *     parts   0 … 255    │ delta 7   bucket 9, 513    │ delta 8   bucket 9       a sum in a delta stands for itself:
+ *                        │                            │                          the latest one counts
+ *
+ * The levels above are computed from the sums when somebody compares. What a bucket holds is told by an index, written
+ * when a document comes or goes, so that no comparison reads through the database.
  */
 
 import type { Digest, Revision } from '../document/revision.ts';
@@ -19,10 +23,11 @@ import {
   fanOut,
   idDigestOf,
   Sums,
+  sumBytes,
   sumsAbove,
 } from '../replication/hash-buckets.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
-import { graveIdDigestOf, hashEntryIdOf, hashSumBucketOf, keyKinds } from '../store/keys.ts';
+import { graveIdDigestOf, hashEntryIdOf, keyKinds, numberOf } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { decodeGrave } from './graves.ts';
 import { decodeHead } from './records.ts';
@@ -40,35 +45,35 @@ export type BucketEntry =
   /** A document that was forgotten with these leaves, all of them tombstones. It contributes what it did before. */
   | { readonly kind: 'grave'; readonly idDigest: string; readonly leaves: readonly Revision[] };
 
-interface Remembered {
-  readonly sums: Sums;
-  readonly isKnown: Uint8Array;
-}
+/** Buckets of one part. */
+const partBuckets = 256;
+const deltaEntryBytes = 2 + sumBytes;
+/** As many deltas are folded at most; opening reads them all. */
+const deltasMax = 1_024;
 
 export class HashTree {
   readonly #context: HashTreeContext;
-  #remembered: Remembered | undefined;
-  #completion: Promise<void> | undefined;
+  readonly #sums: Sums;
+  /** Parts that differ from their records. */
+  readonly #stale: Set<number>;
   /** Levels 0 to 3, as long as no bucket has changed since. */
   #above: readonly Sums[] | undefined;
 
-  constructor(context: HashTreeContext) {
+  /** Use {@link openHashTree}. */
+  constructor(context: HashTreeContext, sums: Sums, stale: Set<number>) {
     this.#context = context;
+    this.#sums = sums;
+    this.#stale = stale;
   }
 
   /**
    * Nodes of one level as 32 hex digits: level 0 is the root, 4 the buckets, and the children of node `i` are the nodes
    * `16 i` to `16 i + 15` one level below. @throws TercetError `bad_request` for a node that there is not
    */
-  async sums(level: number, indexes: readonly number[]): Promise<string[]> {
+  sums(level: number, indexes: readonly number[]): string[] {
     const known = level >= 0 && level <= 4 && Number.isInteger(level);
     const isNode = (index: number) => Number.isInteger(index) && index >= 0 && index < fanOut ** level;
     if (!known || !indexes.every(isNode)) throw failure('bad_request', 'The hash tree has no such node.');
-    this.#completion ??= this.#complete().catch((cause: unknown) => {
-      this.#completion = undefined;
-      throw cause;
-    });
-    await this.#completion;
     const sums = this.#levels()[level]!;
     return indexes.map((index) => sums.hex(index));
   }
@@ -110,66 +115,86 @@ export class HashTree {
     return treeLeaves(graph, this.#context.digest).map((leaf) => leaf.revision);
   }
 
-  /** A copy of a bucket's committed sum, for a turn to change. */
-  committedSum(bucket: number): Sums {
-    const { sums, isKnown } = this.#memory();
-    if (isKnown[bucket] === 0)
-      this.#take(bucket, this.#context.store.get(this.#context.keys.hashSum(bucket)));
-    const copy = new Sums(1);
-    copy.addSum(0, sums, bucket);
-    return copy;
+  /** For a turn: the sums as they are committed. */
+  get committed(): Sums {
+    return this.#sums;
+  }
+
+  /** For a turn: parts that differ from their records. */
+  get stale(): ReadonlySet<number> {
+    return this.#stale;
   }
 
   /** Told what a turn has made durable. */
-  adopt(changed: ReadonlyMap<number, Sums>): void {
-    if (changed.size > 0) this.#above = undefined;
-    for (const [bucket, sum] of changed) this.#take(bucket, sum.bytes(0));
-  }
-
-  /** Reads the sums that are not known yet. One that is committed meanwhile is known by then, and newer than the scan. */
-  async #complete(): Promise<void> {
-    const { keys, store } = this.#context;
-    const { isKnown } = this.#memory();
-    for await (const entries of store.scan(keys.range(keyKinds.hashSum))) {
-      for (const { key, value } of entries) {
-        const bucket = hashSumBucketOf(key);
-        if (isKnown[bucket] === 0) this.#take(bucket, value);
-      }
+  adopt({ isFolded, places, sums }: SumsChange): void {
+    if (places.size === 0) return;
+    this.#above = undefined;
+    if (isFolded) this.#stale.clear();
+    for (const [bucket, place] of places) {
+      this.#sums.copy(bucket, sums, place);
+      if (!isFolded) this.#stale.add(partOf(bucket));
     }
-    isKnown.fill(1);
-  }
-
-  #take(bucket: number, bytes: Uint8Array | undefined): void {
-    const { sums, isKnown } = this.#memory();
-    if (bytes !== undefined) sums.set(bucket, bytes);
-    isKnown[bucket] = 1;
-  }
-
-  #memory(): Remembered {
-    this.#remembered ??= { sums: new Sums(bucketCount), isKnown: new Uint8Array(bucketCount) };
-    return this.#remembered;
   }
 
   #levels(): readonly Sums[] {
-    const { sums } = this.#memory();
     if (this.#above === undefined) {
       const above: Sums[] = [];
-      let below = sums;
+      let below = this.#sums;
       for (let count = bucketCount; count > 1; count /= fanOut) {
         below = sumsAbove(below, count);
         above.unshift(below);
       }
       this.#above = above;
     }
-    return [...this.#above, sums];
+    return [...this.#above, this.#sums];
   }
+}
+
+/** Reads the sums; none of the documents. */
+export async function openHashTree(context: HashTreeContext): Promise<HashTree> {
+  const { keys, store } = context;
+  const sums = new Sums(bucketCount);
+  const stale = new Set<number>();
+  for await (const entries of store.scan(keys.range(keyKinds.hashPart))) {
+    for (const { key, value } of entries) {
+      const first = numberOf(key) * partBuckets;
+      for (let index = 0; index < partBuckets; index++) sums.read(first + index, value, index * sumBytes);
+    }
+  }
+  for await (const entries of store.scan(keys.range(keyKinds.hashDelta))) {
+    for (const { value } of entries) {
+      for (let at = 0; at < value.length; at += deltaEntryBytes) {
+        const bucket = (value[at]! << 8) | value[at + 1]!;
+        sums.read(bucket, value, at + 2);
+        stale.add(partOf(bucket));
+      }
+    }
+  }
+  return new HashTree(context, sums, stale);
+}
+
+/** What a turn does to the sums. */
+export interface SumsChange {
+  /** Bucket → where its new sum is in `sums`. */
+  readonly places: ReadonlyMap<number, number>;
+  readonly sums: Sums;
+  /** All parts are as their records now. */
+  readonly isFolded: boolean;
+}
+
+/** Numbers of the deltas that are not folded: from `first` up to but not including `next`. */
+export interface Deltas {
+  readonly first: number;
+  readonly next: number;
 }
 
 /** The sums that one turn changes. */
 export class TurnSums {
   readonly #tree: HashTree;
   readonly #digest: Digest;
-  readonly #changed = new Map<number, Sums>();
+  readonly #places = new Map<number, number>();
+  #sums = new Sums(16);
+  #room = 16;
 
   constructor(tree: HashTree, digest: Digest) {
     this.#tree = tree;
@@ -182,24 +207,76 @@ export class TurnSums {
     before: readonly Revision[] | undefined,
     now: readonly Revision[] | undefined,
   ): void {
-    const bucket = bucketOf(idDigest);
-    let sum = this.#changed.get(bucket);
-    if (sum === undefined) {
-      sum = this.#tree.committedSum(bucket);
-      this.#changed.set(bucket, sum);
-    }
-    if (before !== undefined) sum.subtract(0, contributionOf(idDigest, before, this.#digest));
-    if (now !== undefined) sum.add(0, contributionOf(idDigest, now, this.#digest));
+    const place = this.#placeOf(bucketOf(idDigest));
+    if (before !== undefined) this.#sums.subtract(place, contributionOf(idDigest, before, this.#digest));
+    if (now !== undefined) this.#sums.add(place, contributionOf(idDigest, now, this.#digest));
   }
 
-  /** Adds what the batch must write; gives the sums that {@link HashTree.adopt} is told of once it is durable. */
-  finish(keys: DatabaseKeys, operations: Operation[]): ReadonlyMap<number, Sums> {
-    for (const [bucket, sum] of this.#changed) {
-      const key = keys.hashSum(bucket);
-      operations.push(sum.isZero(0) ? { kind: 'delete', key } : { kind: 'put', key, value: sum.bytes(0) });
+  /** Adds what the batch must write; gives what {@link HashTree.adopt} is told of once it is durable. */
+  finish(
+    keys: DatabaseKeys,
+    { first, next }: Deltas,
+    operations: Operation[],
+  ): { readonly change: SumsChange; readonly deltas: Deltas } {
+    const [places, sums] = [this.#places, this.#sums];
+    if (places.size === 0) return { change: { places, sums, isFolded: false }, deltas: { first, next } };
+    if (next - first < deltasMax) {
+      operations.push({ kind: 'put', key: keys.ofNumber(keyKinds.hashDelta, next), value: this.#delta() });
+      return { change: { places, sums, isFolded: false }, deltas: { first, next: next + 1 } };
     }
-    return this.#changed;
+    this.#fold(keys, operations);
+    for (let number = first; number < next; number++) {
+      operations.push({ kind: 'delete', key: keys.ofNumber(keyKinds.hashDelta, number) });
+    }
+    return { change: { places, sums, isFolded: true }, deltas: { first: next, next } };
   }
+
+  #placeOf(bucket: number): number {
+    const known = this.#places.get(bucket);
+    if (known !== undefined) return known;
+    const place = this.#places.size;
+    if (place === this.#room) {
+      const grown = new Sums(this.#room * 4);
+      for (let index = 0; index < this.#room; index++) grown.copy(index, this.#sums, index);
+      this.#sums = grown;
+      this.#room *= 4;
+    }
+    this.#sums.copy(place, this.#tree.committed, bucket);
+    this.#places.set(bucket, place);
+    return place;
+  }
+
+  /** u16 bucket · sum, for each bucket */
+  #delta(): Uint8Array {
+    const bytes = new Uint8Array(this.#places.size * deltaEntryBytes);
+    let at = 0;
+    for (const [bucket, place] of this.#places) {
+      bytes[at] = bucket >>> 8;
+      bytes[at + 1] = bucket;
+      this.#sums.write(place, bytes, at + 2);
+      at += deltaEntryBytes;
+    }
+    return bytes;
+  }
+
+  #fold(keys: DatabaseKeys, operations: Operation[]): void {
+    const parts = new Set(this.#tree.stale);
+    for (const bucket of this.#places.keys()) parts.add(partOf(bucket));
+    for (const part of parts) {
+      const value = new Uint8Array(partBuckets * sumBytes);
+      for (let index = 0; index < partBuckets; index++) {
+        const bucket = part * partBuckets + index;
+        const place = this.#places.get(bucket);
+        if (place === undefined) this.#tree.committed.write(bucket, value, index * sumBytes);
+        else this.#sums.write(place, value, index * sumBytes);
+      }
+      operations.push({ kind: 'put', key: keys.ofNumber(keyKinds.hashPart, part), value });
+    }
+  }
+}
+
+function partOf(bucket: number): number {
+  return Math.floor(bucket / partBuckets);
 }
 
 export function leavesOf(document: {

@@ -12,12 +12,12 @@ import {
   type Stamp,
   type StampTime,
 } from '../document/stamp.ts';
-import { bucketOf, idDigestOf, type Sums } from '../replication/hash-buckets.ts';
+import { bucketOf, idDigestOf } from '../replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { decodeGrave, encodeGrave } from './graves.ts';
-import { type HashTree, leavesOf, TurnSums } from './hash-tree.ts';
+import { type Deltas, type HashTree, leavesOf, type SumsChange, TurnSums } from './hash-tree.ts';
 import { TurnQuarantine } from './quarantine.ts';
 import type { Head } from './records.ts';
 
@@ -25,6 +25,8 @@ import type { Head } from './records.ts';
 export interface LeaderlessCounters {
   /** The highest stamp made or seen: a clock that goes back makes none below it, also after a restart. */
   readonly seen: StampTime;
+  /** Records of the hash tree. */
+  readonly deltas: Deltas;
   readonly graves: number;
   readonly quarantined: number;
   /** Bytes of the records in quarantine. */
@@ -33,7 +35,7 @@ export interface LeaderlessCounters {
 
 const NOTHING = new Uint8Array(0);
 const NO_COUNTS: LeaderlessCounters = {
-  ...{ seen: beforeAllStamps, graves: 0, quarantined: 0, quarantinedBytes: 0 },
+  ...{ seen: beforeAllStamps, deltas: { first: 0, next: 0 }, graves: 0, quarantined: 0, quarantinedBytes: 0 },
 };
 
 export interface LeaderlessTurnContext {
@@ -51,7 +53,7 @@ export interface LeaderlessTurnContext {
 export interface LeaderlessResult {
   readonly counters: LeaderlessCounters;
   /** For {@link HashTree.adopt}. */
-  readonly sums: ReadonlyMap<number, Sums>;
+  readonly sums: SumsChange;
   /** The clock went on, which must be durable even if nothing else changes. */
   readonly hasSeenMore: boolean;
 }
@@ -157,9 +159,9 @@ export class LeaderlessTurn {
       );
     }
     const hasSeenMore = compareStampTimes(this.#seen, this.#counters.seen) > 0;
-    const sums = this.#sums.finish(keys, operations);
+    const { change: sums, deltas } = this.#sums.finish(keys, this.#counters.deltas, operations);
     const quarantine = this.#quarantine.finish(operations);
-    return { counters: { seen: this.#seen, graves, ...quarantine }, sums, hasSeenMore };
+    return { counters: { seen: this.#seen, deltas, graves, ...quarantine }, sums, hasSeenMore };
   }
 
   #replaceLeaves(

@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
 import { type ApplySettings, applyAccepted } from './apply.ts';
 import { applyBurial, applyForgetting } from './forgetting.ts';
 import { decodeGrave } from './graves.ts';
-import { HashTree } from './hash-tree.ts';
+import type { HashTree } from './hash-tree.ts';
 import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
 import type { EditOutcome } from './model.ts';
 import { decodeQuarantined, listQuarantine, type QuarantinedRevision } from './quarantine.ts';
@@ -29,6 +29,11 @@ interface LeaderlessContext {
   readonly keys: DatabaseKeys;
   readonly digest: Digest;
   readonly clock: Clock;
+}
+
+/** What of it is read before the database is open. */
+export interface OpenedTree {
+  readonly tree: HashTree;
 }
 
 /** What the database around this part does for it. */
@@ -60,11 +65,11 @@ export class LeaderlessPart {
   readonly #options: LeaderlessOptions;
   readonly #host: LeaderlessHost;
 
-  constructor(context: LeaderlessContext, options: LeaderlessOptions, host: LeaderlessHost) {
+  constructor(context: LeaderlessContext, options: LeaderlessOptions & OpenedTree, host: LeaderlessHost) {
     this.#context = context;
     this.#options = options;
     this.#host = host;
-    this.tree = new HashTree(context);
+    this.tree = options.tree;
   }
 
   /** What is committed of documents, for whole-documents.ts and joined-reads.ts. */

@@ -105,7 +105,7 @@ describe('last-write-wins', () => {
         const roots = await Promise.all(replicas.map((one) => one.leaderless!.tree.sums(0, [0])));
         expect(new Set(roots.map(([root]) => root)).size).toBe(1);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 });

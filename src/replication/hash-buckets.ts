@@ -22,8 +22,8 @@ import { hasDerivedForm } from '../document/tree-projection.ts';
 export const bucketCount = 65_536;
 /** Children of an inner node. */
 export const fanOut = 16;
-/** Bytes of a sum as {@link Sums.bytes} lays it out. */
-const sumBytes = 16;
+/** Bytes of a sum as {@link Sums.write} lays it out. */
+export const sumBytes = 16;
 
 const encoder = new TextEncoder();
 const scratch = new Uint8Array(4_096);
@@ -79,12 +79,6 @@ export class Sums {
     this.#addWords(index, from[at]!, from[at + 1]!, from[at + 2]!, from[at + 3]!);
   }
 
-  isZero(index: number): boolean {
-    const at = index * 4;
-    const words = this.#words;
-    return (words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) === 0;
-  }
-
   hex(index: number): string {
     let text = '';
     for (let word = index * 4; word < index * 4 + 4; word++) {
@@ -93,17 +87,27 @@ export class Sums {
     return text;
   }
 
-  /** Takes the sum at `index` from 16 bytes, as {@link Sums.bytes} gives them. */
-  set(index: number, bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, sumBytes);
+  /** Makes the sum at `index` that of `other`. */
+  copy(index: number, other: Sums, otherIndex: number): void {
+    this.#words.set(other.#words.subarray(otherIndex * 4, otherIndex * 4 + 4), index * 4);
+  }
+
+  /** Takes the sum at `index` from 16 bytes of `bytes`, as {@link Sums.write} wrote them. */
+  read(index: number, bytes: Uint8Array, at: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, sumBytes);
     for (let word = 0; word < 4; word++) this.#words[index * 4 + word] = view.getUint32(word * 4);
   }
 
-  bytes(index: number): Uint8Array {
-    const bytes = new Uint8Array(sumBytes);
-    const view = new DataView(bytes.buffer);
-    for (let word = 0; word < 4; word++) view.setUint32(word * 4, this.#words[index * 4 + word]!);
-    return bytes;
+  /** Writes the sum at `index` as 16 bytes, big endian. */
+  write(index: number, bytes: Uint8Array, at: number): void {
+    let place = at;
+    for (let word = index * 4; word < index * 4 + 4; word++) {
+      const value = this.#words[word]!;
+      bytes[place++] = value >>> 24;
+      bytes[place++] = value >>> 16;
+      bytes[place++] = value >>> 8;
+      bytes[place++] = value;
+    }
   }
 
   #addWords(index: number, first: number, second: number, third: number, fourth: number): void {

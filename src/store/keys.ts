@@ -20,7 +20,8 @@
  *     A chunk-set number         blob chunks
  *     p purge-sequence           purge record
  *     of leaderless databases only:
- *     t hash-bucket              the bucket's sum in the hash tree: see replication/hash-buckets.ts
+ *     t part                     sums of 256 buckets of the hash tree: see database/hash-tree.ts
+ *     d number                   sums that one batch changed since
  *     i hash-bucket id           which documents are in the bucket
  *     g id-digest                grave of a forgotten document; the digest begins with the bucket
  *     f id* revision             revision in quarantine
@@ -55,7 +56,8 @@ export const keyKinds = {
   blob: 0x61,
   chunk: 0x41,
   purge: 0x70,
-  hashSum: 0x74,
+  hashPart: 0x74,
+  hashDelta: 0x64,
   hashEntry: 0x69,
   grave: 0x67,
   quarantine: 0x66,
@@ -134,7 +136,7 @@ export class DatabaseKeys {
     return key;
   }
 
-  /** A key of the kinds whose own part is a number below 2^48: sequence, bucket, purge. */
+  /** A key of the kinds whose own part is a number below 2^48: sequence, bucket, purge, the hash tree's. */
   ofNumber(kind: KeyKind, value: number): Uint8Array {
     const key = this.#blank(kind, 6);
     writeU48(key, PREFIX_BYTES, value);
@@ -152,10 +154,6 @@ export class DatabaseKeys {
 
   quarantined(id: string, revision: string): Uint8Array {
     return this.#withTail(keyKinds.quarantine, concat(escaped(encoder.encode(id)), encoder.encode(revision)));
-  }
-
-  hashSum(bucket: number): Uint8Array {
-    return this.#withTail(keyKinds.hashSum, u16(bucket));
   }
 
   hashEntry(bucket: number, id: string): Uint8Array {
@@ -242,11 +240,6 @@ export function textOf(key: Uint8Array): string {
 /** The number that ends a key of kind sequence, bucket or purge. */
 export function numberOf(key: Uint8Array): number {
   return readU48(key, PREFIX_BYTES);
-}
-
-/** The bucket whose sum a key holds. */
-export function hashSumBucketOf(key: Uint8Array): number {
-  return (key[PREFIX_BYTES]! << 8) | key[PREFIX_BYTES + 1]!;
 }
 
 export function hashEntryIdOf(key: Uint8Array): string {
