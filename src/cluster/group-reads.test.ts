@@ -4,15 +4,19 @@ import { GroupReads } from './group-reads.ts';
 
 function readsAt(applied: { index: number }) {
   const hurried = { count: 0 };
+  const asked = { count: 0 };
   const reads = new GroupReads({
     ...{ clock: systemClock, readMsMax: 10_000 },
-    ask: async () => ({ kind: 'ready', index: applied.index, by: 'quorum' }),
+    ask: async () => {
+      asked.count += 1;
+      return { kind: 'ready', index: applied.index, by: 'quorum' };
+    },
     appliedIndex: () => applied.index,
     hurry: () => {
       hurried.count += 1;
     },
   });
-  return { reads, hurried };
+  return { reads, hurried, asked };
 }
 
 it('hurries what is applied for who waits, and for as long as somebody does', async () => {
@@ -40,4 +44,13 @@ it('hurries nothing for who is patient', async () => {
   applied.index = 2;
   reads.applied();
   await waited;
+});
+
+it('asks once for reads that arrive together, and again for a later one', async () => {
+  const { reads, asked } = readsAt({ index: 3 });
+  const together = await Promise.all([reads.barrier(), reads.barrier(), reads.barrier()]);
+  expect(together.map(({ index }) => index)).toEqual([3, 3, 3]);
+  expect(asked.count).toBe(1);
+  await reads.barrier();
+  expect(asked.count).toBe(2);
 });

@@ -3,6 +3,8 @@
  *
  *     read ─► the core finds the index to reach ─► wait until it is applied here ─► not stale
  *
+ * Reads that arrive together are asked about together, which costs the core one step and not one each.
+ *
  * A confirmed read says more than its own answer: what was applied when it became ready includes everything that was
  * acknowledged when it was asked for. So its start bounds the staleness of whatever is read here later, by this node's
  * clock alone. While somebody wants to know, one read after the other keeps that bound small.
@@ -37,6 +39,7 @@ export class GroupReads {
   readonly #waiters = new Set<Waiter>();
   readonly #cancels = new Set<() => void>();
   #awaiting = 0;
+  #asking: Promise<ReadAnswer> | undefined;
   #freshAt: number | undefined;
   #wantedUntil = 0;
   #isConfirming = false;
@@ -47,11 +50,11 @@ export class GroupReads {
   }
 
   async barrier(): Promise<ReadBarrier> {
-    const { clock, readMsMax, ask } = this.#options;
+    const { clock, readMsMax } = this.#options;
     const deadline = clock.monotonic() + readMsMax;
     while (!this.#isClosed) {
       const askedAt = clock.monotonic();
-      const answer = await ask();
+      const answer = await this.#askWithOthers();
       if (answer.kind === 'ready') {
         await this.appliedThrough(answer.index, Math.max(0, deadline - clock.monotonic()));
         this.#freshAt = Math.max(this.#freshAt ?? askedAt, askedAt);
@@ -61,6 +64,17 @@ export class GroupReads {
       await this.#pause(retryMs);
     }
     throw failure('service_unavailable', 'No leader confirmed the read in time.');
+  }
+
+  /** Reads of one turn of the event loop are one question to the core: it is asked after all of them began. */
+  #askWithOthers(): Promise<ReadAnswer> {
+    this.#asking ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#asking = undefined;
+        resolve(this.#options.ask());
+      });
+    });
+    return this.#asking;
   }
 
   async appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void> {

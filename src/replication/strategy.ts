@@ -34,6 +34,11 @@ export interface Tick {
   readonly kind: 'tick';
   /** Ticks of monotonic time since any fixed moment; never less than before. */
   readonly now: number;
+  /**
+   * How many of the ticks since the last one passed without this process doing anything, as after a pause or under load:
+   * it heard nobody in them, which says nothing about others. Undefined: 0.
+   */
+  readonly missed?: number;
   /** Uniform in [0, 1), fresh with every tick: the core's only source of chance. */
   readonly random: number;
 }

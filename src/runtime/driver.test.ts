@@ -101,6 +101,20 @@ describe('driver', () => {
     expect(seen()).toEqual(['step tick 0', 'step ask a', 'step tick 3', 'step received m', 'step tick 4']);
   });
 
+  it('tells how many ticks it slept through', () => {
+    const missed: (number | undefined)[] = [];
+    const world = driverOf((event) => {
+      if (event.kind === 'tick') missed.push(event.missed);
+      return [];
+    });
+    world.driver.start();
+    for (const ms of [10, 10, 50, 10]) {
+      world.pass(ms);
+      world.ask('now');
+    }
+    expect(missed).toEqual([0, 0, 0, 4, 0]);
+  });
+
   it('begins the effects of a step in their order, and what a port tells waits for its end', () => {
     const { seen, ask } = driverOf((event) =>
       event.kind === 'ask' && event.what === 'a'

@@ -139,8 +139,10 @@ export class Driver<
   #stepDueTick(): void {
     const tick = this.#dueTick();
     if (tick <= this.#tick) return;
+    // The timer tells every tick, so those between were not lived through.
+    const missed = this.#tick < 0 ? 0 : tick - this.#tick - 1;
     this.#tick = tick;
-    this.#step({ kind: 'tick', now: tick, random: this.#ports.random.next() });
+    this.#step({ kind: 'tick', now: tick, missed, random: this.#ports.random.next() });
   }
 
   #dueTick(): number {

@@ -93,6 +93,22 @@ describe('CheckQuorum (thesis §6.2)', () => {
     expect(n1.raft.role.kind).toBe('follower');
   });
 
+  it("ticks that a replica slept through are nobody's silence, unless others have certainly gone on", () => {
+    const { electionTicksMax, electionTicksMin } = createGroup({ names: three }).options;
+    const kindsAfter = (missed: number) => {
+      const group = groupLedBy(three);
+      const now = group.now + electionTicksMax + 1;
+      return three.map((name) => {
+        const replica = replicaOf(group, name);
+        give(group, replica, { kind: 'tick', now, missed, random: 0.5 });
+        return replica.raft.role.kind;
+      });
+    };
+    expect(kindsAfter(electionTicksMax - 1)).toEqual(['leader', 'follower', 'follower']);
+    expect(kindsAfter(electionTicksMax)).toEqual(['follower', 'pre_candidate', 'pre_candidate']);
+    expect(kindsAfter(electionTicksMax - electionTicksMin)[0]).toBe('follower');
+  });
+
   it('one follower of two is enough to go on', () => {
     const group = groupLedBy(three);
     cut(group, 'n1', 'n2');

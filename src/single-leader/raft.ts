@@ -27,7 +27,7 @@
  */
 
 import { assert } from '../errors.ts';
-import type { Core, NodeId } from '../replication/strategy.ts';
+import type { Core, NodeId, Tick } from '../replication/strategy.ts';
 import { evaluateCandidate, evaluatePreCandidate, force, promote, tickElection } from './candidate.ts';
 import type { LogIndex, Membership, StatePoint } from './entry.ts';
 import { asIndex, asTerm, greater, lesser } from './entry.ts';
@@ -43,7 +43,7 @@ import { checkProgress } from './progress.ts';
 import { readOnFollower, readOnLeader, tickFollowerReads } from './reads.ts';
 import { receive } from './receive.ts';
 import { changeMembership } from './reconfigure.ts';
-import { followerRole, mayLead, resetElectionTimer } from './roles.ts';
+import { followerRole, forgiveSilence, mayLead, resetElectionTimer } from './roles.ts';
 import type { LeaderRole, Raft, RaftOptions } from './state.ts';
 import { announce, nothingTold } from './told.ts';
 import { requestTransfer } from './transfer.ts';
@@ -125,7 +125,7 @@ export function step(raft: Raft, event: RaftEvent): readonly RaftEffect[] {
 function record(raft: Raft, event: RaftEvent): void {
   switch (event.kind) {
     case 'tick':
-      tick(raft, event.now, event.random);
+      tick(raft, event);
       return;
     case 'received':
       receive(raft, event.from, event.message);
@@ -164,10 +164,11 @@ function record(raft: Raft, event: RaftEvent): void {
   }
 }
 
-function tick(raft: Raft, now: number, random: number): void {
+function tick(raft: Raft, { missed = 0, now, random }: Tick): void {
   assert(now >= raft.now, 'monotonic time does not go back');
   raft.now = now;
   raft.random = random;
+  if (missed > 0) forgiveSilence(raft, missed);
   if (raft.role.kind === 'leader') {
     tickLeader(raft, raft.role);
     return;

@@ -72,6 +72,20 @@ export function resetElectionTimer(raft: Raft): void {
   raft.electionTicks = electionTicksMin + Math.floor(raft.random * (electionTicksMax - electionTicksMin));
 }
 
+/**
+ * Ticks that this replica slept through are not the others' silence: what they said meanwhile it has yet to read. A leader
+ * that was replaced in them hears so, and can do nothing until then, as it needs a majority for whatever it promises; what
+ * a lease allows ends by the clock all the same (reads.ts). Who slept for so long that others have certainly gone on is
+ * better off to know it at once.
+ */
+export function forgiveSilence(raft: Raft, missed: number): void {
+  if (missed >= raft.options.electionTicksMax) return;
+  raft.electionTimerStart += missed;
+  raft.leaderHeardAt += missed;
+  if (raft.role.kind !== 'leader') return;
+  for (const progress of raft.role.progress.values()) progress.heardAt += missed;
+}
+
 export function isElectionDue(raft: Raft): boolean {
   return raft.now - raft.electionTimerStart >= raft.electionTicks;
 }
