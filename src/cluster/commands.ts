@@ -5,12 +5,14 @@
  * twice changes nothing, because a crash may repeat the last ones.
  *
  * Bytes: u8 format · u32 header length · header (JSON, tells the lengths of what follows) · bodies, one after the other.
+ * Ordinary document writes have a format of their own (write-codec.ts).
  */
 
 import type { AckSettings, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
+import { decodeWrite, encodeWrite, writeFormat } from './write-codec.ts';
 
 const FORMAT = 1;
 const FIXED_BYTES = 5;
@@ -89,6 +91,10 @@ export type Command =
     };
 
 export function encodeCommand(command: Command): Uint8Array {
+  return (command.kind === 'write' ? encodeWrite(command) : undefined) ?? encodeGeneral(command);
+}
+
+function encodeGeneral(command: Command): Uint8Array {
   const bodies: Uint8Array[] = [];
   const header = encoder.encode(JSON.stringify(headerOf(command, bodies)));
   const bytes = new Uint8Array(bodies.reduce((sum, body) => sum + body.length, FIXED_BYTES + header.length));
@@ -105,6 +111,7 @@ export function encodeCommand(command: Command): Uint8Array {
 
 /** @throws Error for bytes that no node of this version wrote */
 export function decodeCommand(bytes: Uint8Array): Command {
+  if (bytes[0] === writeFormat) return decodeWrite(bytes);
   if (bytes[0] !== FORMAT) throw new Error(`a log entry has the unknown format ${bytes[0]}`);
   const headerEnd = FIXED_BYTES + new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   const header = JSON.parse(decoder.decode(bytes.subarray(FIXED_BYTES, headerEnd))) as Header;
