@@ -55,6 +55,8 @@ export interface ReplicaOptions {
   readonly timeoutMs: number;
 }
 
+const alone = { coordinator: 'client' } as const;
+
 export class ReplicaCalls {
   readonly name: string;
   readonly #requests: HttpRequests;
@@ -106,6 +108,7 @@ export class ReplicaCalls {
   async #whyConflict({ _id, _rev }: DocumentInput): Promise<'superseded' | 'lacks_base'> {
     if (_rev === undefined) return 'superseded';
     const difference = await this.#send<Record<string, unknown>>('POST', `${this.#path}/_revs_diff`, {
+      query: alone,
       body: { [_id]: [_rev] },
     }).catch(() => ({})); // Whoever cannot say that the base is missing is believed that it is superseded.
     return _id in difference ? 'lacks_base' : 'superseded';
@@ -118,7 +121,7 @@ export class ReplicaCalls {
     body?: object,
   ): Promise<Answer> {
     return this.#send(method, `${this.#path}/${documentPath(id)}`, {
-      query: { ...query, coordinator: 'client' },
+      query: { ...query, ...alone },
       ...(body !== undefined && { body }),
     });
   }

@@ -19,6 +19,8 @@ export interface WriteOptions {
    * that keeps what it says, before the write resolves.
    */
   readonly onOvertaken?: (overtaken: OvertakenRevision) => void;
+  /** The client brings a leaderless write to the other replicas itself: it is for this one alone. */
+  readonly coordinator?: 'client';
   /** Counts of a leaderless write; the database's where it names none. */
   readonly quorum?: QuorumWish;
   /** The same of a leaderless write, once for each part of a long one. */

@@ -4,16 +4,17 @@
  *   PUT /carts/c1?w=3            Tercet-Quorum: w=3/3; n1,n2,n3       202 where fewer have it in time
  *   GET /carts/c1?r=2            Tercet-Consistency: quorum; r=2/3; n1,n3
  *   GET /carts/_all_docs         Tercet-Consistency: eventual; r=1/3; n1
+ *   GET /carts/c1?coordinator=client  Tercet-Consistency: eventual; r=1/3; n1       the client asks the others itself
  *
  * A node that holds no replica passes the request on to one that does. Only documents are read by quorum: lists and feeds
  * are what one replica has, and a request that asks more of them is refused. What cannot be given is never given weaker.
  */
 
 import type { QuorumReceipt, QuorumWish } from '../database/writes.ts';
-import { failure } from '../errors.ts';
+import { failure, type TercetError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardedHeader } from './forwarder.ts';
-import { queryParameters, wholeNumber } from './parameters.ts';
+import { oneOf, queryParameters, wholeNumber } from './parameters.ts';
 import type { ClusterServices, LeaderlessPlace, LeaderlessServices } from './services.ts';
 import { accessOf, goToLeader, holdSmallBody, isSuccess, type Settled } from './single-leader.ts';
 
@@ -39,6 +40,7 @@ export function settleLeaderless(
   if (second !== undefined && anywhere.has(second)) {
     return method === 'PUT' && ofGroup.has(second) ? goToLeader(exchange, cluster) : undefined;
   }
+  if (isForClient(exchange)) return settleAlone(exchange, place);
   const wish = quorumWish(exchange, place);
   if (!place.isOwner) return passOn(exchange, leaderless, { name, place });
   switch (accessOf(exchange)) {
@@ -50,6 +52,36 @@ export function settleLeaderless(
     case 'neither':
       return undefined;
   }
+}
+
+// --- the client coordinates
+
+/** @throws TercetError `query_parse_error` */
+function isForClient({ query }: Exchange): boolean {
+  if (!query.has('coordinator')) return false;
+  const parameters = queryParameters(query);
+  if (oneOf(parameters, 'coordinator', ['node', 'client']) === 'node') return false;
+  const name = countNames.find((count) => query.has(count));
+  if (name === undefined) return true;
+  throw parameters.complaint(`\`${name}\` is the client's own business where it coordinates.`);
+}
+
+/** The client means this replica and no other: nobody else is told, asked or kept hints for. */
+function settleAlone(exchange: Exchange, place: LeaderlessPlace): undefined {
+  if (!place.isOwner) throw noReplica(place);
+  const { n } = place.settings;
+  const { name } = exchange.services.node;
+  if (accessOf(exchange) === 'read') return mark(exchange, `eventual; r=1/${n}; ${name}`);
+  exchange.writeOptions = { coordinator: 'client' };
+  exchange.answerMark = {
+    status: (status) => status,
+    headers: () => ['Tercet-Quorum', `w=1/${n}; ${name}`],
+  };
+}
+
+function noReplica({ owners }: LeaderlessPlace): TercetError {
+  const names = owners.join(', ');
+  return failure('service_unavailable', `This node has no replica of the database; ${names} have.`);
 }
 
 /** Counts of the request. @throws TercetError `query_parse_error` */
@@ -124,7 +156,7 @@ function settleRead(
   });
 }
 
-function mark(exchange: Exchange, consistency: string): void {
+function mark(exchange: Exchange, consistency: string): undefined {
   exchange.answerMark = {
     status: (status) => status,
     headers: () => ['Tercet-Consistency', consistency],
@@ -149,10 +181,7 @@ async function passOn(
   { name, place }: { readonly name: string; readonly place: LeaderlessPlace },
 ): Promise<Settled> {
   const { forwarder } = exchange.shared;
-  const names = place.owners.join(', ');
-  if (forwarder === undefined || exchange.header(forwardedHeader) !== undefined) {
-    throw failure('service_unavailable', `This node has no replica of the database; ${names} have.`);
-  }
+  if (forwarder === undefined || exchange.header(forwardedHeader) !== undefined) throw noReplica(place);
   const reachable = leaderless.reachableOwners(name);
   const isRepeatable = await holdSmallBody(exchange);
   for (const owner of reachable) {
@@ -162,5 +191,8 @@ async function passOn(
     if (forwarded.kind === 'answered') return 'answered';
     if (!isRepeatable) break;
   }
-  throw failure('service_unavailable', `None of the database's replicas (${names}) can be reached.`);
+  throw failure(
+    'service_unavailable',
+    `None of the database's replicas (${place.owners.join(', ')}) can be reached.`,
+  );
 }

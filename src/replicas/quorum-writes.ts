@@ -55,6 +55,7 @@ export class QuorumWrites implements Writes {
   }
 
   async edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
+    if (options.coordinator === 'client') return this.#context.local.edit(edits, options);
     const outcomes = await this.#inParts(edits, options, applyEdit);
     const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
     if (unknown.length === 0) return outcomes;
@@ -66,6 +67,7 @@ export class QuorumWrites implements Writes {
   }
 
   insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]> {
+    if (options.coordinator === 'client') return this.#context.local.insert(revisions, options);
     return this.#inParts(revisions, options, applyReplicated);
   }
 
