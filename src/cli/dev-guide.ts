@@ -35,10 +35,7 @@ export function thingsToTry(guide: Guide): readonly ThingToTry[] {
   const one = guide.nodes[0]!;
   const two = guide.nodes[1] ?? one;
   const last = guide.nodes.at(-1)!;
-  const json = "-H 'content-type: application/json'";
-  // Replication takes a moment, so reading tries again until the document is there.
-  const untilThere = 'curl -sf --retry 40 --retry-delay 1 --retry-all-errors';
-  const write = (text: string) => `curl -s -X PUT ${one.url}/notes/$id ${json} -d '{"text":"${text}"}'`;
+  const write = (text: string) => `curl -s -X PUT ${one.url}/notes/$id ${jsonHeader} -d '{"text":"${text}"}'`;
   return [
     {
       title: `Write on ${one.name}, read on ${two.name}`,
@@ -61,7 +58,9 @@ export function thingsToTry(guide: Guide): readonly ThingToTry[] {
       title: `Read the changes feed of ${last.name} (with &feed=continuous it goes on for ever)`,
       lines: [`curl -s '${last.url}/calendar/_changes?limit=5&include_docs=true'`],
     },
-    ...(guide.leader === undefined || guide.nodes.length < nodesForFailover ? [] : failover(guide)),
+    ...(guide.leader === undefined || guide.nodes.length < nodesForFailover
+      ? []
+      : [...failover(guide), missedWrite(guide)]),
   ];
 }
 
@@ -69,10 +68,18 @@ export function thingsToTry(guide: Guide): readonly ThingToTry[] {
 const nodesForFailover = 3;
 
 /** Restarted nodes have other process ids than the table says, and the leader may be another one by then: so both are asked for. */
+const jsonHeader = "-H 'content-type: application/json'";
+// Replication takes a moment, so reading tries again until the document is there.
+const untilThere = 'curl -sf --retry 40 --retry-delay 1 --retry-all-errors';
+
+/** A process that was started again has another id than the table says, so it is asked for. */
+function pidAt(url: string): string {
+  return `curl -s ${url}/_node/_local/_system | sed 's/.*"pid":\\([0-9]*\\).*/\\1/'`;
+}
+
 function failover({ nodes, executable, program }: Guide): readonly ThingToTry[] {
   const eachUrl = `for url in ${nodes.map(({ url }) => url).join(' ')}; do`;
   const which = `case $(curl -s $url/_cluster) in *'"role":"leader","term"'*) leader=$url;; '{'*) other=$url;; esac`;
-  const pid = `curl -s $leader/_node/_local/_system | sed 's/.*"pid":\\([0-9]*\\).*/\\1/'`;
   const entry = `{"from":"anna","to":"bakery","amount_cents":480}`;
   const put = 'curl -sf --retry 10 --retry-delay 1 --retry-all-errors -X PUT';
   const status = [executable, program, 'status'].map(shellWord).join(' ');
@@ -81,8 +88,8 @@ function failover({ nodes, executable, program }: Guide): readonly ThingToTry[] 
       title: 'Kill the leader of the ledger, write on through another node',
       lines: [
         `${eachUrl} ${which}; done`,
-        `kill -9 $(${pid}); id=entry-$(date +%s)`,
-        `${put} $other/ledger/$id -H 'content-type: application/json' -d '${entry}'`,
+        `kill -9 $(${pidAt('$leader')}); id=entry-$(date +%s)`,
+        `${put} $other/ledger/$id ${jsonHeader} -d '${entry}'`,
       ],
     },
     {
@@ -93,6 +100,25 @@ function failover({ nodes, executable, program }: Guide): readonly ThingToTry[] 
       ],
     },
   ];
+}
+
+/** What was written while a replica was down: a majority knows it at once, that replica alone a moment later. */
+function missedWrite({ nodes }: Guide): ThingToTry {
+  const [one, two] = nodes as [ShownNode, ShownNode];
+  const last = nodes.at(-1)!;
+  const majority = Math.floor(nodes.length / 2) + 1;
+  const read = (node: ShownNode, r: number) => `"${node.url}/carts/$id?r=${r}"`;
+  return {
+    title: `Kill a replica of the carts, write on, start it again, read it with r=${majority} and r=1`,
+    lines: [
+      `kill -9 $(${pidAt(last.url)}); id=cart-$(date +%s)`,
+      `curl -si -X PUT ${one.url}/carts/$id ${jsonHeader} -d '{"items":["bread"]}' | grep -i -e ^HTTP -e ^Tercet -e '^{'`,
+      `curl -s ${read(two, majority)}`,
+      `${last.command.map(shellWord).join(' ')} &`,
+      `${untilThere} -o /dev/null ${last.url}/_up; curl -s ${read(last, majority)}`,
+      `${untilThere} -i ${read(last, 1)}`,
+    ],
+  };
 }
 
 function pouchdbLine({ pouchdb, pouchdbData, executable }: Guide, url: string): string {
@@ -122,7 +148,7 @@ export function guideText(guide: Guide): string {
   return [
     table([['node', 'URL', 'pid', 'ledger', 'data'], ...rows]),
     `databases: ${guide.databases.join(', ')}\n`,
-    `${things.length === 4 ? 'Four' : 'Six'} things to try, in another terminal:\n`,
+    `${things.length === 4 ? 'Four' : 'Seven'} things to try, in another terminal:\n`,
     ...things,
     'Ctrl-C stops all nodes; the next start finds their data, "--fresh" starts over.',
   ].join('\n');

@@ -10,6 +10,7 @@ import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { OptionsError } from '../config.ts';
 import { plainLine } from '../runtime/pino-log.ts';
+import { prepareCarts, sampleCarts } from './dev-carts.ts';
 import {
   type DevDirectory,
   emptyDevDirectory,
@@ -37,7 +38,7 @@ const devFlags = {
 
 const story = `Runs a cluster on this machine to try things with: real processes, real data directories, everybody is admin. The
 sample database "calendar" holds the public holidays of the world in the years around now and takes writes on every
-node; "ledger" has one leader.`;
+node; "ledger" has one leader; "carts" has none, and answers once a majority of the replicas did.`;
 
 const equalPollMs = 100;
 
@@ -108,7 +109,8 @@ async function run(options: DevOptions, started: Promise<DevNode>[], progress: P
   const filled = await fillAndEqualise(nodes, progress);
   progress.show('Waiting for a leader…');
   const leader = await prepareLedger(nodes[0]!.url);
-  const databases = [...filled, ledgerText(leader)];
+  if (leader !== undefined) await prepareCarts(nodes[0]!.url, nodes.length);
+  const databases = [...filled, ledgerText(leader), ...cartsText(leader, nodes.length)];
   progress.print(`\nTercet is running.\n`);
   progress.print(
     guideText({
@@ -125,6 +127,13 @@ function ledgerText(leader: string | undefined): string {
   return leader === undefined
     ? 'ledger (nobody leads: a majority of the nodes that it was made with is not here)'
     : `ledger (${ledgerEntries().length} sample payments, single-leader: ${leader} leads, the others forward writes to it)`;
+}
+
+/** They are made by whoever leads, and need nobody afterwards. */
+function cartsText(leader: string | undefined, nodes: number): readonly string[] {
+  if (leader === undefined) return [];
+  const quorum = `${Math.floor(nodes / 2) + 1} of ${nodes} replicas answer for all`;
+  return [`carts (${sampleCarts().length} sample carts, leaderless: ${quorum})`];
 }
 
 async function openDirectory(

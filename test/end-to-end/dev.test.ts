@@ -114,6 +114,27 @@ describe('the things to try, pasted as they are printed', () => {
     expect(await paste(line, cwd)).toBe('0 documents pulled, 0 pushed\n');
   }, 120_000);
 
+  test('kill a replica of the carts, write on, start it again, and see it heal', async () => {
+    const cart = async ({ url }: Row, query: string) => fetch(`${url}/carts/cart-anna${query}`);
+    expect(await (await cart(dev.rows[1]!, '')).json()).toMatchObject({ items: ['bread'] });
+    expect((await cart(dev.rows[1]!, '?r=3')).headers.get('tercet-consistency')).toBe(
+      'quorum; r=3/3; n1,n2,n3',
+    );
+    const lines = linesOf(dev.stdout(), 'Kill a replica').replace(/ &$/m, ' >>n3.log 2>&1 & echo $! >pid3');
+    const output = await paste(lines, cwd);
+    const byHand = Number(await readFile(join(cwd, 'pid3'), 'utf8'));
+    try {
+      expect(output).toContain('HTTP/1.1 201 Created');
+      expect(output).toMatch(/Tercet-Quorum: w=2\/3; (n1,n2|n2,n1)/);
+      // Written at n1, read at n2 and n3 by a majority, then at n3 alone.
+      expect(output.match(/"items":\["bread"\]/g)).toHaveLength(3);
+      expect(output).toContain('Tercet-Consistency: eventual; r=1/3; n3');
+    } finally {
+      process.kill(byHand, 'SIGTERM');
+    }
+    await waitUntil('the node started by hand has stopped', () => !isRunning(byHand));
+  }, 120_000);
+
   test('kill one, write on, start it again, see it catch up', async () => {
     // Somebody's shell would show the process; here it must not keep the pipe open, and must be ended afterwards.
     const lines = linesOf(dev.stdout(), 'Kill n2').replace(/ &$/m, ' >>n2.log 2>&1 & echo $! >pid');
