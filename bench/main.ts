@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeCommit, describeMachine } from './machine.ts';
 import { branches } from './parts/branches.ts';
+import { hashTree } from './parts/hash-tree.ts';
 import { million } from './parts/million.ts';
 import type { Part, PartContext } from './parts/part.ts';
 import { replicate } from './parts/replicate.ts';
@@ -23,7 +24,18 @@ import { readSettings, type Settings, usage } from './settings.ts';
 import { pouchdbServer, type System, tercet } from './systems.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const parts: readonly Part[] = [put, get, bulk, feeds, sync, replicate, million, branches, singleLeader];
+const parts: readonly Part[] = [
+  put,
+  get,
+  bulk,
+  feeds,
+  sync,
+  replicate,
+  million,
+  branches,
+  hashTree,
+  singleLeader,
+];
 
 function findSystems(settings: Settings, problem: (text: string) => void): System[] {
   const known = { tercet: () => tercet(settings.profileDirectory), 'pouchdb-server': pouchdbServer };

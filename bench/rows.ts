@@ -2,7 +2,14 @@
 
 import { type ClusterPeer, type ClusterRowId, clusterRows, peerTitles } from './cluster-rows.ts';
 
-export type Unit = 'documents/s' | 'requests/s' | 'rows/s' | 'seconds' | 'megabytes' | 'milliseconds';
+export type Unit =
+  | 'documents/s'
+  | 'requests/s'
+  | 'rows/s'
+  | 'seconds'
+  | 'megabytes'
+  | 'milliseconds'
+  | 'percent';
 
 export type Target =
   /** Tercet's value is at least this many times as good as that of the system beside it. */
@@ -49,6 +56,14 @@ const rowDefinitions = {
   },
   'branches-load': { title: '10,000 branches joined to one document', unit: 'seconds' },
   'branches-update': { title: 'update of that document, median', unit: 'milliseconds' },
+  'tree-put-without': { title: 'PUT, 64 connections, no hash tree', unit: 'requests/s' },
+  'tree-put': { title: 'PUT, 64 connections, hash tree kept', unit: 'requests/s' },
+  'tree-cost': { title: 'PUT throughput that the hash tree costs', unit: 'percent', target: atMost(10) },
+  'tree-root': {
+    title: 'root of a million documents after a write',
+    unit: 'milliseconds',
+    target: atMost(50),
+  },
   'branches-read': { title: 'read of that document, median', unit: 'milliseconds' },
 } as const satisfies Record<string, RowDefinition>;
 
