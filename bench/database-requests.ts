@@ -5,6 +5,7 @@ import { load } from './processes.ts';
 import type { RunningNode } from './systems.ts';
 
 export const database = 'bench';
+export const defaultDatabase = 'bench-default';
 
 export async function requestJson(url: string, method = 'GET', body?: unknown): Promise<unknown> {
   const response = await fetch(url, {
@@ -20,8 +21,14 @@ export async function requestJson(url: string, method = 'GET', body?: unknown): 
   return JSON.parse(text) as unknown;
 }
 
+/** For what the local store does with a write: multi-leader, for systems that know the word. */
 export async function createDatabase(node: RunningNode): Promise<void> {
-  await requestJson(`${node.url}/${database}`, 'PUT');
+  await requestJson(`${node.url}/${database}?strategy=multi-leader`, 'PUT');
+}
+
+/** As whoever names no strategy gets it. */
+export async function createDefaultDatabase(node: RunningNode): Promise<void> {
+  await requestJson(`${node.url}/${defaultDatabase}`, 'PUT');
 }
 
 export async function countDocuments(url: string): Promise<number> {

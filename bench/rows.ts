@@ -33,6 +33,10 @@ const rowDefinitions = {
   'put-1': { title: 'PUT, 1 connection', unit: 'requests/s', target: times(4), couchdbStated: 300 },
   'put-16': { title: 'PUT, 16 connections', unit: 'requests/s', target: times(10) },
   'put-64': { title: 'PUT, 64 connections', unit: 'requests/s', target: times(10), couchdbStated: 1_700 },
+  'put-16-default': {
+    title: 'PUT, 16 connections, default strategy (single-leader) on one node',
+    unit: 'requests/s',
+  },
   'get-1': { title: 'GET, 1 connection', unit: 'requests/s', target: times(10) },
   'get-16': { title: 'GET, 16 connections', unit: 'requests/s', target: times(10) },
   'get-64': { title: 'GET, 64 connections', unit: 'requests/s', target: times(10), couchdbStated: 2_700 },

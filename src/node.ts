@@ -30,6 +30,7 @@ import { corsSettings } from './http/cors.ts';
 import type { Access } from './http/services.ts';
 import { nowhere, openReplicas } from './replicas/open-replicas.ts';
 import { Replicas } from './replicas/replicas.ts';
+import { type LedContext, type LedDatabases, ledDatabases } from './replicator/led-databases.ts';
 import { startPeerLinks } from './replicator/peer-links.ts';
 import { createReplications, type NodeReplications } from './replicator/replications.ts';
 import { digest128 } from './runtime/digest.ts';
@@ -115,13 +116,15 @@ async function assemble(
   const replicas = createReplicas(name, peers, cluster);
   const databases = await openNodeDatabases(store, name, { cluster, replicas, log });
   closers.push(() => databases.close());
-  const access = await createNodeAccess(settings, { databases, identity, peerSecret });
+  const access = await createNodeAccess(settings, { cluster, databases, identity, peerSecret });
+  let ownUrl: string | undefined;
   const onDefect = (error: unknown) => log.error({ err: error }, 'a defect in replication');
   const replications = createReplications({
     ...{ databases, digest: digest128, clock: systemClock, random: systemRandom, onDefect },
     ...{ nodeName: name, clusterUuid },
     onRefused: (passedOver) => log.warn(passedOver, 'a replication passes over a document'),
     peerHeaders: (request) => proofHeaders(peerSecret, name, request),
+    led: led(cluster, databases, () => ownUrl),
   });
   closers.push(() => replications.close());
   // HTTP closes after what comes now: it would wait for the peers' streams, and a leader hands over while it is asked.
@@ -140,6 +143,7 @@ async function assemble(
   const parts = { store, databases, access, replications, log, transport, cluster, addresses, replicas };
   const app = createNodeApp(settings, clusterUuid, parts);
   const url = await listen(app, settings);
+  ownUrl = peerSecret === undefined ? undefined : url;
   closers.splice(closersBefore, 0, () => app.close());
   if (!isWildcard(settings.listen.host)) addresses.listensAt(url);
   transport?.start();
@@ -160,6 +164,11 @@ function linkToPeers({ databases, replications, addresses }: Parts, onDefect: (e
   return links;
 }
 
+function led(cluster: Cluster, databases: Databases, ownUrl: () => string | undefined): LedDatabases {
+  const create: LedContext['create'] = (name, replication) => cluster.createDatabase(name, replication);
+  return ledDatabases({ databases, ownUrl, create });
+}
+
 async function openNodeDatabases(
   store: Store,
   node: string,
@@ -173,11 +182,12 @@ async function openNodeDatabases(
     routeWrites: (...opened) => replicas.routeWrites(...opened) ?? cluster.routeWrites(...opened),
     onBackgroundFailure: (work, cause) => log.error({ err: cause }, `${work} failed`),
   });
-  for (const name of ['_users', '_replicator']) if (!databases.has(name)) await databases.create(name);
+  if (!databases.has('_replicator')) await databases.create('_replicator');
   return databases;
 }
 
 interface AccessContext {
+  readonly cluster: Cluster;
   readonly databases: Databases;
   readonly identity: NodeIdentity;
   readonly peerSecret: string | undefined;
@@ -185,11 +195,13 @@ interface AccessContext {
 
 function createNodeAccess(
   { admins, secret }: NodeSettings,
-  { databases, identity, peerSecret }: AccessContext,
+  { cluster, databases, identity, peerSecret }: AccessContext,
 ): Promise<Access> {
   return createAccess({
     ...{ admins, secret: peerSecret, clock: systemClock },
     readUser: (id) => readUser(databases, id),
+    // Without a quorum nobody can say more than what is here.
+    catchUp: () => cluster.readBarrier().then(nothing, nothing),
     cookieSecret: Buffer.from(cookieSecretOf(secret) ?? identity.cookieSecret),
   });
 }
@@ -200,6 +212,8 @@ function readUser(databases: Databases, id: string): DocumentRevision | undefine
   return outcome.kind === 'found' ? outcome.document : undefined;
 }
 
+function nothing(): void {}
+
 /** Not the secret itself: what signs cookies must be of no use for anything else. */
 function cookieSecretOf(secret: string | undefined): string | undefined {
   return secret && createHmac('sha256', secret).update('tercet session cookies').digest('hex');
@@ -207,7 +221,7 @@ function cookieSecretOf(secret: string | undefined): string | undefined {
 
 /**
  * Nodes without admins and secret are all on one machine, where everybody is an admin; this protects nothing. It lets them
- * recognise each other all the same, so that `_users` is replicated in full.
+ * recognise each other all the same.
  */
 function openSecret({ admins }: NodeSettings): string | undefined {
   return admins.size > 0 ? undefined : 'tercet on loopback';

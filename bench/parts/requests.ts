@@ -1,6 +1,6 @@
 /** Requests from many connections at once: single writes, single reads, bulk writes, whole feeds. */
 
-import { database, loadDocuments } from '../database-requests.ts';
+import { createDefaultDatabase, database, defaultDatabase, loadDocuments } from '../database-requests.ts';
 import { load } from '../processes.ts';
 import type { RowId, Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
@@ -14,17 +14,20 @@ interface Measurement {
   readonly connections: number;
   /** What one request counts for: documents or rows. */
   readonly itemsPerRequest: number;
+  /** Into a database that was created without a strategy. */
+  readonly isDefault?: true;
 }
 
 async function measure(
   settings: Settings,
   node: RunningNode,
   system: System,
-  { row, load: kind, connections, itemsPerRequest }: Measurement,
+  { row, load: kind, connections, itemsPerRequest, isDefault }: Measurement,
 ): Promise<Sample> {
+  if (isDefault === true) await createDefaultDatabase(node);
   const result = await load({
     address: node.address,
-    database,
+    database: isDefault === true ? defaultDatabase : database,
     load: kind,
     connections,
     warmUpSeconds: settings.warmUpSeconds,
@@ -72,11 +75,15 @@ const connectionRows = (kind: 'put' | 'get') =>
 export const put = requestsPart(
   'put',
   () => 0,
-  () =>
-    connectionRows('put').map(({ row, connections }) => {
-      return { row, connections, load: { kind: 'put', prefix: `c${connections}-` }, itemsPerRequest: 1 };
-    }),
-  connectionRows('put').map(({ row }) => row),
+  () => {
+    const writes = (connections: number): Load => ({ kind: 'put', prefix: `c${connections}-` });
+    const here = connectionRows('put').map(({ row, connections }): Measurement => {
+      return { row, connections, load: writes(connections), itemsPerRequest: 1 };
+    });
+    const led = { row: 'put-16-default', connections: 16, load: writes(16), itemsPerRequest: 1 } as const;
+    return [...here, { ...led, isDefault: true }];
+  },
+  [...connectionRows('put').map(({ row }) => row), 'put-16-default'],
 );
 
 export const get = requestsPart(

@@ -36,6 +36,11 @@ export interface AccessContext extends Omit<AccountsContext, 'scrypt'> {
   /** The secret that the nodes of the cluster share. */
   readonly secret: string | undefined;
   readonly clock: Clock;
+  /**
+   * Resolves once what was written anywhere before the call can be read here, as far as that can be had; never rejects.
+   * Without: what is here is all there is.
+   */
+  readonly catchUp?: () => Promise<void>;
   /** What a new password hash costs; tests take less. */
   readonly scrypt?: AccountsContext['scrypt'];
 }
@@ -73,6 +78,7 @@ export async function createAccess(context: AccessContext): Promise<Access> {
   const logins = openLogins({
     clock,
     find: accounts.find,
+    catchUp: context.catchUp,
     nobodysHash,
     verify: (asker, password, hash) => slowWork.run(asker, () => verifyPassword(password, hash)),
   });
@@ -122,11 +128,12 @@ interface Login {
 interface LoginsContext {
   readonly clock: Clock;
   readonly find: (name: string) => Account | undefined;
+  readonly catchUp: AccessContext['catchUp'];
   readonly nobodysHash: PasswordHash;
   readonly verify: (asker: Asker, password: string, hash: PasswordHash) => Promise<boolean>;
 }
 
-function openLogins({ clock, find, nobodysHash, verify }: LoginsContext) {
+function openLogins({ catchUp, clock, find, nobodysHash, verify }: LoginsContext) {
   const verified = openVerifiedLogins(clock);
   const lockout = openLockout(clock);
   const places = openFamiliarPlaces();
@@ -154,9 +161,17 @@ function openLogins({ clock, find, nobodysHash, verify }: LoginsContext) {
       outcome = attempt(login, address, account).finally(() => inFlight.delete(flight));
       inFlight.set(flight, outcome);
     }
-    if (!(await outcome) || account === undefined) throw wrongLogin();
+    if (!(await outcome) || account === undefined) return undefined;
     verified.remember(key, account.state);
     return account;
+  };
+  /** Who signed up, or has a new password, a moment ago at another node is known here after catching up. */
+  const checkTwice = async (login: Login, address: string, key: string, account: Account | undefined) => {
+    const checked = await checkSlowly(login, address, key, account);
+    if (checked !== undefined || catchUp === undefined) return checked;
+    await catchUp();
+    const now = find(login.name);
+    return now?.state === account?.state ? undefined : checkSlowly(login, address, key, now);
   };
   return {
     /** Without a promise where the login is remembered. */
@@ -165,7 +180,10 @@ function openLogins({ clock, find, nobodysHash, verify }: LoginsContext) {
       const account = find(login.name);
       const key = verified.keyOf(login.name, login.password);
       if (account !== undefined && verified.knows(key, account.state)) return principalOf(account, by);
-      return checkSlowly(login, address, key, account).then((checked) => principalOf(checked, by));
+      return checkTwice(login, address, key, account).then((checked) => {
+        if (checked === undefined) throw wrongLogin();
+        return principalOf(checked, by);
+      });
     },
   };
 }

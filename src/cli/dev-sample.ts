@@ -5,6 +5,7 @@
  */
 
 import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 
 export interface CalendarEvent {
@@ -17,6 +18,9 @@ export interface CalendarEvent {
 
 const batchSize = 500;
 const loadedId = '_local/tercet-dev-sample';
+/** Longer than an election takes. */
+const leaderWaitMs = 15_000;
+const retryMs = 100;
 
 /** The events of three years around `year`, or of the three nearest that the file has. */
 export function readCalendar(file: string, year: number): CalendarEvent[] {
@@ -66,10 +70,18 @@ export async function loadCalendar(
   await request('PUT', `${databaseUrl}/${loadedId}`, { ...(known && { _rev: known._rev }), years });
 }
 
-/** Makes a database unless it is there. */
-export async function ensureDatabase(url: string): Promise<void> {
-  const { status, body } = await request('PUT', url);
-  if (status >= 300 && status !== 412) throw new Error(`Cannot create ${url}: ${JSON.stringify(body)}`);
+/** Makes a database unless it is there, on the whole cluster; waits for somebody to lead it. */
+export async function ensureDatabase(url: string, strategy: string): Promise<void> {
+  const deadline = performance.now() + leaderWaitMs;
+  for (;;) {
+    if ((await request('GET', url)).status === 200) return;
+    const { status, body } = await request('PUT', `${url}?strategy=${strategy}`);
+    if (status < 300 || status === 412) return;
+    if (status !== 503 || performance.now() > deadline) {
+      throw new Error(`Cannot create ${url}: ${JSON.stringify(body)}`);
+    }
+    await sleep(retryMs);
+  }
 }
 
 /** Documents that are not deleted; undefined when the node does not answer. */

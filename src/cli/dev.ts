@@ -226,10 +226,10 @@ function readable(line: string, name: string): string {
 /** Loads the sample data on the first node and waits until all nodes have it. @returns how the databases are described */
 async function fillAndEqualise(nodes: readonly DevNode[], progress: Progress): Promise<string[]> {
   const events = readCalendar(sampleFile(), new Date().getFullYear());
-  for (const { url } of nodes) {
-    for (const database of ['calendar', 'notes']) await ensureDatabase(`${url}/${database}`);
-  }
   const first = nodes[0]!;
+  for (const database of ['calendar', 'notes']) {
+    await ensureDatabase(`${first.url}/${database}`, 'multi-leader');
+  }
   const total = events.length.toLocaleString('en');
   const years = yearsOf(events);
   const period = `${years[0]} to ${years.at(-1)}`;

@@ -12,10 +12,11 @@
 
 import { applyReplicated } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
-import type { CreateOptions, Databases } from '../database/databases.ts';
+import { type CreateOptions, type Databases, isSystemDatabase } from '../database/databases.ts';
 import { putLocal } from '../database/local-documents.ts';
 import { changeSettingsInTurn, purgeInTurn } from '../database/local-writes.ts';
-import type { AttachmentEdit, Replication, ReplicationChoice } from '../database/model.ts';
+import type { AttachmentEdit, EditOutcome, Replication, ReplicationChoice } from '../database/model.ts';
+import { adminsOnly } from '../database/settings.ts';
 import type { Turn } from '../database/turn.ts';
 import { assert } from '../errors.ts';
 import type { LogPosition } from '../single-leader/entry.ts';
@@ -25,7 +26,7 @@ import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
 import { decodeCommand } from './commands.ts';
 import type { CommittedEntry } from './group.ts';
 import { identityOf, incarnationOf, replicationOf } from './replication-choice.ts';
-import type { StateMachine } from './state-machine.ts';
+import { type StateMachine, UnappliableError } from './state-machine.ts';
 
 type TurnCommand = Extract<Command, { kind: 'write' | 'local' | 'purge' | 'settings' }>;
 
@@ -127,7 +128,12 @@ export class Catalog implements StateMachine {
   /** What the group does not know, or knows no longer, becomes a database of this node alone. */
   async setAside(name: string): Promise<void> {
     const { databases, onMovedAside } = this.#context;
-    const newName = `${name.slice(0, 200)}-local-${databases.get(name).incarnation}`;
+    const database = databases.get(name);
+    const isSystem = isSystemDatabase(name);
+    // Under a name of its own it has no rules of its own any more: password hashes are not for its readers.
+    if (isSystem) await database.setSecurity(adminsOnly);
+    const stem = isSystem ? name.slice(1) : name.slice(0, 200);
+    const newName = `${stem}-local-${database.incarnation}`;
     await databases.setAside(name, newName);
     for (const [reference, known] of this.#names) if (known === name) this.#names.delete(reference);
     onMovedAside(name, newName);
@@ -210,8 +216,21 @@ export class Catalog implements StateMachine {
     if (this.replicaOf(told) === undefined) {
       await this.makeRoom(name);
       await databases.create(name, this.createOptions(told));
-    } else await databases.configure(name, replicationOf(choice, told));
+    } else await this.#adopt(told);
     this.#names.set(reference, name);
+  }
+
+  /** A database of this node alone becomes its replica: content and incarnation stay, the way of its writes does not. */
+  async #adopt(told: ToldDatabase): Promise<void> {
+    const { databases, store } = this.#context;
+    const { name } = told;
+    const { incarnation } = databases.get(name);
+    const { replication } = this.createOptions(told);
+    const placed = [{ name, number: databases.numberOf(name), incarnation, replication }];
+    await databases.exchange({ placed, dropped: [] }, async (operations) => {
+      await store.commit(operations);
+      return true;
+    });
   }
 
   async #applyAlone(
@@ -263,12 +282,25 @@ function isTurnCommand(command: Command): command is TurnCommand {
   );
 }
 
+function unappliable(
+  { database }: TurnCommand,
+  { error, id }: Extract<EditOutcome, { kind: 'failed' }>,
+): UnappliableError {
+  const what = `document ${JSON.stringify(id)} of database ${database}`;
+  return new UnappliableError(
+    `The log has a write of ${what} that cannot be applied here: ${error.message} This node takes no further part ` +
+      'in the group, and what it has is not what the others have. Start it with an empty data directory.',
+    { cause: error },
+  );
+}
+
 function applyInTurn(turn: Turn, command: TurnCommand, { inTurn }: Database): void {
   switch (command.kind) {
     case 'write':
       for (const revision of command.revisions) {
         const attachments = revision.attachments.map(storedAttachment);
-        applyReplicated(turn, { ...revision, attachments }, inTurn.settings());
+        const outcome = applyReplicated(turn, { ...revision, attachments }, inTurn.settings());
+        if (outcome.kind === 'failed') throw unappliable(command, outcome);
       }
       return;
     case 'local':

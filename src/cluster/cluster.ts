@@ -7,7 +7,7 @@
 
 import type { LeaderChoice } from '../config.ts';
 import type { Databases, RouteWrites } from '../database/databases.ts';
-import { checkName } from '../database/databases.ts';
+import { checkName, isSystemDatabase } from '../database/databases.ts';
 import type { AckSettings, DocumentEdit, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { WriteOptions } from '../database/writes.ts';
@@ -26,6 +26,7 @@ import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group, GroupStatus } from './group.ts';
+import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
 import { identityOf } from './replication-choice.ts';
@@ -99,16 +100,20 @@ export class Cluster implements ClusterServices {
     return this.#forwarded?.serve(bytes);
   }
 
-  /** How the writes of a single-leader database go. */
+  /** How the writes of a database of the group go. */
   readonly routeWrites: RouteWrites = (database, replication, local) => {
-    if (replication.strategy !== 'single-leader') return local;
-    const { reference } = replication;
+    const { reference, strategy } = replication;
+    if (reference === undefined) return local;
+    if (strategy !== 'single-leader') {
+      return withLoggedSettings(local, (change) => this.changeSettings(database.name, change));
+    }
     const ack = () => this.#ackSettings(database.name);
     const forward = async (edits: readonly DocumentEdit[], options: WriteOptions) => {
       if (this.#forwarded === undefined) throw failure('not_leader');
       return this.#forwarded.forward({ name: database.name, reference, settings: ack(), edits }, options);
     };
-    return new LoggedWrites({ database, reference, ack, log: this.log, forward, local });
+    const tellsApplied = isSystemDatabase(database.name);
+    return new LoggedWrites({ database, reference, ack, log: this.log, forward, local, tellsApplied });
   };
 
   status(): ClusterStatus {
@@ -175,6 +180,15 @@ export class Cluster implements ClusterServices {
     this.log.requireLeading();
     const isAdopted = replication.strategy === 'multi-leader' && !this.isInCatalog(name);
     if (this.#databases.has(name) && !isAdopted) throw failure('file_exists');
+    await this.#create(name, replication);
+  }
+
+  /** Whatever of that name this node has by itself gives way. */
+  async createSystemDatabase(name: string): Promise<void> {
+    await this.#create(name, { strategy: 'single-leader', ack: catalogAck });
+  }
+
+  async #create(name: string, replication: ReplicationChoice): Promise<void> {
     const identity = this.#context.random.hex(8);
     await this.#change({ kind: 'create', name, incarnation: identity, replication });
     // Two creations of one name at the same time: the log decided.

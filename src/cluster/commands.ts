@@ -12,6 +12,7 @@ import type { AckSettings, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
+import { UnappliableError } from './state-machine.ts';
 import { decodeWrite, encodeWrite, writeFormat } from './write-codec.ts';
 
 const FORMAT = 1;
@@ -109,10 +110,11 @@ function encodeGeneral(command: Command): Uint8Array {
   return bytes;
 }
 
-/** @throws Error for bytes that no node of this version wrote */
+/** @throws UnappliableError for bytes that no node of this version wrote */
 export function decodeCommand(bytes: Uint8Array): Command {
   if (bytes[0] === writeFormat) return decodeWrite(bytes);
-  if (bytes[0] !== FORMAT) throw new Error(`a log entry has the unknown format ${bytes[0]}`);
+  if (bytes[0] !== FORMAT)
+    throw new UnappliableError(`A log entry has the format ${bytes[0]}: a later version of Tercet wrote it.`);
   const headerEnd = FIXED_BYTES + new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   const header = JSON.parse(decoder.decode(bytes.subarray(FIXED_BYTES, headerEnd))) as Header;
   let at = headerEnd;

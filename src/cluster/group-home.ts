@@ -20,6 +20,7 @@ import { GroupReads } from './group-reads.ts';
 import { GroupRecovered } from './group-recovered.ts';
 import { GroupReplica } from './group-replica.ts';
 import { type GroupStanding, isLeaderReady, standingOf, statusOf } from './group-status.ts';
+import { UnappliableError } from './state-machine.ts';
 
 type Listener = (status: GroupStatus) => void;
 
@@ -117,14 +118,11 @@ export class GroupHome {
       isApplyAwaited: () => this.reads.isAwaited || this.#isGettingReady(),
       applied: () => this.#applied(),
       failed: (cause) => {
+        if (cause instanceof UnappliableError) return this.#break(cause);
         this.options.log.warn({ err: cause }, 'the replica stopped until the disk takes writes again');
         this.#endLife();
       },
-      broken: (error) => {
-        this.#isBroken = true;
-        this.#endLife();
-        this.options.onDefect(error);
-      },
+      broken: (error) => this.#break(error),
     });
     this.#replica.start();
     this.announce();
@@ -187,6 +185,13 @@ export class GroupHome {
     this.#endLife();
     this.reads.close();
     await Promise.allSettled([this.#work, this.#lifeOver]);
+  }
+
+  /** No other life follows in this process. */
+  #break(error: unknown): void {
+    this.#isBroken = true;
+    this.#endLife();
+    this.options.onDefect(error);
   }
 
   #endLife(): void {

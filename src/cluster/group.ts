@@ -196,6 +196,9 @@ export interface GroupSettings {
   readonly logEntriesKept: number;
   /** More than this is not kept for members that are away: they fetch a state. */
   readonly logEntriesMax: number;
+  /** The same two in bytes: the log is in memory. */
+  readonly logBytesKept: number;
+  readonly logBytesMax: number;
 }
 
 /** The log of the group no longer reaches back to where this node is. */
@@ -247,6 +250,8 @@ export const groupDefaults: GroupSettings = {
   retryMs: 200,
   logEntriesKept: 50_000,
   logEntriesMax: 200_000,
+  logBytesKept: 32_000_000,
+  logBytesMax: 256_000_000,
 };
 
 /** Reads what the store holds of the group; founding or joining one goes on in the background. */
@@ -272,10 +277,15 @@ class NodeGroup implements Group {
     this.#upkeep = new GroupUpkeep(home, this.#caller);
   }
 
-  /** A node alone needs nobody's word, so its group is there at once. */
+  /** A node alone needs nobody's word, so its group is there at once, and is led. */
   async start(): Promise<void> {
     const firstRound = this.#upkeep.start();
-    if (this.#home.options.peers.length === 0) await firstRound;
+    if (this.#home.options.peers.length > 0) return;
+    await firstRound;
+    const { members } = this.status();
+    if (members.length !== 1 || this.#home.settings.raft.leaderChoice !== 'elected') return;
+    if ((await this.#home.desk.promote()) !== 'elected') return;
+    await this.#home.until(({ leaderReady }) => leaderReady, this.#home.settings.handOverMsMax);
   }
 
   status(): GroupStatus {

@@ -12,6 +12,11 @@ export class IdLocks {
     return ids.every((id) => !this.#tails.has(id));
   }
 
+  /** Resolves once those who hold the id, or wait for it, at the call are done; undefined when nobody does. */
+  whenFree(id: string): Promise<void> | undefined {
+    return this.#tails.get(id);
+  }
+
   /** Resolves once all ids are held; the returned function lets them go. */
   async acquire(ids: readonly string[]): Promise<() => void> {
     let release = () => {};

@@ -48,6 +48,8 @@ export interface LoggedWritesContext {
   readonly forward: (edits: readonly DocumentEdit[], options: WriteOptions) => Promise<EditOutcome[]>;
   /** Stores attachments on this node before they are logged. */
   readonly local: Writes;
+  /** Writes are told once they can be read here: what decides who may do what must not lag behind what was answered. */
+  readonly tellsApplied?: boolean;
 }
 
 /** One write of a request after its check. */
@@ -141,6 +143,11 @@ export class LoggedWrites implements Writes {
     return reference;
   }
 
+  readable(id: string): Promise<void> | undefined {
+    const free = this.#locks.whenFree(id);
+    return free && this.#expedited(free);
+  }
+
   async flush(): Promise<void> {
     await this.#context.log.barrier();
   }
@@ -175,7 +182,7 @@ export class LoggedWrites implements Writes {
           );
           return { result: undefined, logged: await this.#context.log.tryLog(commands, ack, options) };
         },
-        later.length > 0 ? 'applied' : 'acknowledged',
+        later.length > 0 || this.#context.tellsApplied === true ? 'applied' : 'acknowledged',
       );
       left = later;
     }

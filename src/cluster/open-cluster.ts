@@ -24,6 +24,7 @@ import {
 import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
 import { StateTarget } from './state-transfer-target.ts';
+import { openSystemDatabases } from './system-databases.ts';
 
 /** Kind of the request that brings the leader what a deposed one held alone. */
 const RECOVERED_KIND = 32;
@@ -83,6 +84,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   });
   const stopFollowing = followMembers(group, options);
   cluster.begin({ databases, group, request: editRequests(options) });
+  const systemDatabases = await openSystemDatabases({ cluster, group, clock, log });
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
     const worthwhile = worthRecovering(entries, epoch, group.status().lineage);
@@ -107,6 +109,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     },
     async close() {
       stopFollowing();
+      await systemDatabases.close();
       await target.close();
       cluster.end();
       await group.close();

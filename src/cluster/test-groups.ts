@@ -26,6 +26,8 @@ const quick: GroupSettings = {
   retryMs: 20,
   logEntriesKept: 1_000,
   logEntriesMax: 4_000,
+  logBytesKept: 32_000_000,
+  logBytesMax: 256_000_000,
 };
 
 export const byMajority: AckRule = {

@@ -4,7 +4,8 @@
  * Content streams in under a chunk set with a random name, because its digest is known only at its end; then one
  * record ties digest and chunk set together. A content that is here already is recognised then, and the new chunks
  * go. Chunk sets that no record names (an upload that a crash cut off) and blobs that no revision names go at
- * compaction; a blob is pinned from its arrival until then, so that the write that will name it finds it.
+ * compaction; a blob is pinned from its arrival until then, so that the write that will name it finds it. Where writes
+ * come by a log, they go only when nothing has named them for as long as a pin lasts, from one compaction to another.
  */
 
 import type { Hash } from 'node:crypto';
@@ -19,6 +20,11 @@ import type { BlobReference } from './model.ts';
 const CHUNK_BYTES = 262_144;
 /** How long content waits for the write that names it; longer than any request may take. */
 const PIN_MS = 3_600_000;
+/**
+ * In a database whose writes come by a log: how long nothing must have named content before it goes. An entry that names
+ * it may be on its way, however long ago the content came, and one after the other may be applied with a pause between.
+ */
+const UNNAMED_MS = PIN_MS;
 /** Chunks of one upload on their way to the disk at once. */
 const COMMITS_IN_FLIGHT_MAX = 4;
 const DELETES_PER_BATCH = 1_000;
@@ -34,6 +40,8 @@ export interface BlobContext {
   readonly keys: DatabaseKeys;
   readonly clock: Clock;
   readonly random: Random;
+  /** Whether writes come by a log, which may name what nothing here names yet. */
+  readonly isLogged?: boolean;
 }
 
 export class Blobs {
@@ -47,6 +55,8 @@ export class Blobs {
   #finishedInSweep: Set<string> | undefined;
   /** While a sweep runs: blobs that writes have named since it began. */
   #namedInSweep: Set<string> | undefined;
+  /** Blobs and chunk sets that no sweep has found named since, and since when; in monotonic milliseconds. */
+  #unnamedSince = new Map<string, number>();
   readonly #storing = new Set<Promise<unknown>>();
   #isRetired = false;
 
@@ -151,8 +161,11 @@ export class Blobs {
   async sweep(findNamed: () => Promise<ReadonlySet<string>>): Promise<void> {
     this.#finishedInSweep = new Set();
     this.#namedInSweep = new Set();
+    const before = this.#unnamedSince;
+    this.#unnamedSince = new Map();
+    const isRipe = (content: string) => this.#isRipe(content, before);
     try {
-      await this.#sweepChunks(await this.#sweepRecords(await findNamed()));
+      await this.#sweepChunks(await this.#sweepRecords(await findNamed(), isRipe), isRipe);
     } finally {
       this.#doomed.clear();
       this.#finishedInSweep = undefined;
@@ -160,8 +173,20 @@ export class Blobs {
     }
   }
 
+  /** Whether what is unnamed now may go. */
+  #isRipe(content: string, before: ReadonlyMap<string, number>): boolean {
+    if (this.#context.isLogged !== true) return true;
+    const now = this.#context.clock.monotonic();
+    const since = before.get(content) ?? now;
+    this.#unnamedSince.set(content, since);
+    return now - since >= UNNAMED_MS;
+  }
+
   /** Deletes the records of blobs that nothing names; gives the chunk sets of the others. */
-  async #sweepRecords(named: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+  async #sweepRecords(
+    named: ReadonlySet<string>,
+    isRipe: (content: string) => boolean,
+  ): Promise<ReadonlySet<string>> {
     const { clock, keys, store } = this.#context;
     for (const [blob, until] of this.#pins) if (until < clock.monotonic()) this.#pins.delete(blob);
     const chunkSets = new Set<string>();
@@ -169,7 +194,7 @@ export class Blobs {
     for await (const entries of store.scan(keys.range(keyKinds.blob))) {
       for (const { key, value } of entries) {
         const blob = blobOf(key);
-        if (named.has(blob) || this.#pins.has(blob)) chunkSets.add(decode(value).chunkSet);
+        if (named.has(blob) || this.#pins.has(blob) || !isRipe(blob)) chunkSets.add(decode(value).chunkSet);
         else doomed.push(blob);
       }
     }
@@ -186,7 +211,7 @@ export class Blobs {
     return chunkSets;
   }
 
-  async #sweepChunks(named: ReadonlySet<string>): Promise<void> {
+  async #sweepChunks(named: ReadonlySet<string>, isRipe: (content: string) => boolean): Promise<void> {
     const { keys, store } = this.#context;
     const uploading = new Set(this.#uploads);
     let doomed: Uint8Array[] = [];
@@ -194,7 +219,7 @@ export class Blobs {
       for (const { key } of entries) {
         const chunkSet = chunkSetOf(key);
         const alive = named.has(chunkSet) || uploading.has(chunkSet) || this.#finishedInSweep?.has(chunkSet);
-        if (alive !== true) doomed.push(key);
+        if (alive !== true && isRipe(chunkSet)) doomed.push(key);
       }
       await this.#delete(doomed);
       doomed = [];

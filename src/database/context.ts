@@ -22,6 +22,8 @@ export interface DatabaseContext {
   readonly leaderless?: LeaderlessOptions;
   /** Gives the way of writes that is not the local one, if this database has one. */
   readonly routeWrites?: (database: Database, local: Writes) => Writes;
+  /** See BlobContext. */
+  readonly isLogged?: boolean;
   /** Called after every commit that changed documents. */
   readonly onChange: () => void;
   /** Told what made a background compaction fail. */

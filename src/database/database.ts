@@ -2,7 +2,7 @@
 
 import { failure, type TercetError } from '../errors.ts';
 import type { Position } from '../replication/position.ts';
-import { formatPosition, parsePosition, resumeFrom } from '../replication/position.ts';
+import { formatPosition } from '../replication/position.ts';
 import { keyKinds } from '../store/keys.ts';
 import type { CommitOptions } from '../store/store.ts';
 import { allDocuments, allDocumentsByIds } from './all-documents.ts';
@@ -37,6 +37,7 @@ import type {
 import { readDocument, readOpenRevisions, revisionsDifference } from './reads.ts';
 import type { DatabaseSettings } from './settings.ts';
 import { decodeSettings } from './settings.ts';
+import { placeOf } from './since.ts';
 import type { Counters, TurnResult } from './turn.ts';
 import { NO_COUNTS, Turn } from './turn.ts';
 import { Writer } from './writer.ts';
@@ -104,6 +105,14 @@ export class Database {
     return readOpenRevisions(this.#context, id, wanted, options);
   }
 
+  /**
+   * For who decides on a write by what it reads: an acknowledged write may be readable only a moment later. Undefined where
+   * there is nothing to wait for.
+   */
+  readable(id: string): Promise<void> | undefined {
+    return this.#writes.readable?.(id);
+  }
+
   /** Which of the named revisions are not here. Ids with nothing missing are left out. */
   revisionsDifference(wanted: ReadonlyMap<string, readonly string[]>): Map<string, RevisionDifference> {
     this.#mustExist();
@@ -155,7 +164,7 @@ export class Database {
       buckets: this.#buckets,
       nextCommit: (signal: AbortSignal | undefined) => this.#commits.next(signal),
     };
-    return changes(context, query, this.#placeOf(query.since));
+    return changes(context, query, placeOf(query.since, this.#position()));
   }
 
   /** The token of the newest committed change. */
@@ -347,20 +356,6 @@ export class Database {
 
   #token(place: number): string {
     return formatPosition({ incarnation: this.incarnation, place });
-  }
-
-  #placeOf(since: string): number {
-    const token = parsePosition(since);
-    switch (token.kind) {
-      case 'beginning':
-        return 0;
-      case 'now':
-        return this.#counters.lastSequence;
-      case 'position':
-        return resumeFrom(token.position, this.#position());
-      case 'malformed':
-        throw failure('bad_request', "Malformed sequence supplied in 'since' parameter.");
-    }
   }
 
   #mustExist(): void {

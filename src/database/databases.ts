@@ -243,6 +243,7 @@ export class Databases {
       ...(replication?.strategy === 'leaderless' && {
         leaderless: { node, resolver: () => this.#resolverOf(name) },
       }),
+      isLogged: replication?.strategy === 'single-leader',
       ...(route && { routeWrites: (opened, local) => route(opened, replication, local) }),
       onChange: () => this.#tell({ name, kind: 'updated' }),
       onCompactionFailure: (cause) => onBackgroundFailure(`compaction of ${name}`, cause),
@@ -330,6 +331,11 @@ export async function openDatabases(context: DatabasesContext): Promise<Database
     for (const { key } of entries) databases.sweepLater(droppedNumberOf(key));
   }
   return databases;
+}
+
+/** `_users` and its like: their documents have rules of their own. */
+export function isSystemDatabase(name: string): boolean {
+  return SYSTEM_NAMES.has(name);
 }
 
 export function checkName(name: string): void {

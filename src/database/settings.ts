@@ -11,11 +11,13 @@ export interface DatabaseSettings {
   readonly purgedInfosLimit: number;
 }
 
-const ADMINS_ONLY = { names: [], roles: ['_admin'] };
+const admins = { names: [], roles: ['_admin'] };
+
+export const adminsOnly: SecurityObject = { admins, members: admins };
 
 /** A new database is for admins only, as CouchDB 3's is. */
 const DEFAULTS: DatabaseSettings = {
-  security: { admins: ADMINS_ONLY, members: ADMINS_ONLY },
+  security: adminsOnly,
   revisionsLimit: limits.revisionsLimitDefault,
   purgedInfosLimit: 1_000,
 };

@@ -88,6 +88,11 @@ export interface Writes {
   writeLocal(write: LocalWrite): Promise<string>;
   changeSettings(change: Partial<DatabaseSettings>): Promise<void>;
   storeBlob(content: AsyncIterable<Uint8Array>, bytesMax: number): Promise<BlobReference>;
+  /**
+   * Resolves once the document can be read here as the last acknowledged write left it. Absent, or undefined: it can be
+   * already.
+   */
+  readable?(id: string): Promise<void> | undefined;
   /** Resolves when everything accepted so far is durable. */
   flush(): Promise<void>;
 }

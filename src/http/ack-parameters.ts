@@ -4,17 +4,11 @@
  */
 
 import type { AckSettings } from '../database/model.ts';
+import { ackDefault } from '../database/replication-default.ts';
 import type { AckWish } from '../database/writes.ts';
 import { oneOf, type Parameters, queryParameters, wholeNumber } from './parameters.ts';
 import type { Query } from './query.ts';
 
-/** A majority, and an error of unknown outcome rather than an acknowledgement that promises less. */
-const ackDefault: AckSettings = {
-  policy: 'semi-sync',
-  followers: 'majority',
-  onTimeout: 'fail',
-  timeoutMs: 5_000,
-};
 const policies: readonly AckSettings['policy'][] = ['async', 'semi-sync', 'sync'];
 const timeoutActions: readonly AckSettings['onTimeout'][] = ['block', 'degrade', 'fail'];
 const followersMax = 100;

@@ -55,6 +55,8 @@ export async function admit(
   const hooks = documentHooks(exchange, database);
   if (hooks === undefined) return incoming;
   const { id, parsed } = incoming;
+  // A hook may look at what the document was.
+  await database.readable(id);
   const edit: JsonObject = {
     ...asObject(value),
     _id: id,
@@ -86,13 +88,14 @@ export function needsAdmission(exchange: Exchange, database: Database, id: strin
  * Refuses an edit that cannot succeed before the contents of its attachments are stored: what no revision names stays
  * on the disk for a while. @throws TercetError `conflict`
  */
-export function refuseHopeless(
+export async function refuseHopeless(
   database: Database,
   { id, parsed }: IncomingDocument,
   base: Revision | undefined,
-): void {
+): Promise<void> {
   if (parsed.attachments.every((input) => input.kind === 'stub')) return;
   if (mayBeKnownElsewhere(database, id, base)) return;
+  await database.readable(id);
   const known = database.read(id, base === undefined ? {} : { revision: base, latest: true });
   const leaf = known.kind === 'found' ? known.document.revision : undefined;
   if (leaf !== base) throw failure('conflict');

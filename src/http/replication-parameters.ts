@@ -16,17 +16,21 @@ const settingNames: Readonly<Record<Strategy, readonly string[]>> = {
 };
 const strategies = Object.keys(settingNames) as readonly Strategy[];
 
-/**
- * @param nodes how many nodes the cluster has
- * @param present what is said nothing of stays as it is here; none for a new database
- * @throws TercetError as the parameters complain
- */
+export interface ChoiceBase {
+  /** How many nodes the cluster has. */
+  readonly nodes: number;
+  /** When none is named. */
+  readonly standard: Strategy;
+  /** What is said nothing of stays as it is here; none for a new database. */
+  readonly present?: ReplicationChoice;
+}
+
+/** @throws TercetError as the parameters complain */
 export function replicationChoice(
   parameters: Parameters,
-  nodes: number,
-  present?: ReplicationChoice,
+  { nodes, standard, present }: ChoiceBase,
 ): ReplicationChoice {
-  const strategy = oneOf(parameters, 'strategy', strategies) ?? present?.strategy ?? 'multi-leader';
+  const strategy = oneOf(parameters, 'strategy', strategies) ?? standard;
   switch (strategy) {
     case 'multi-leader':
       return { strategy };

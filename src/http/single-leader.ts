@@ -5,7 +5,8 @@
  *   PUT /ledger/e1?ack=sync&receipt=true        here where this node leads, else taken to the leader or refused
  *   GET /ledger/e1?consistency=session          with Tercet-After: a position that an earlier answer has told
  *
- * Upkeep of one replica (compaction) is neither. Nothing of this happens for other databases.
+ * Upkeep of one replica (compaction) is neither. Of other databases that the group created only what its log says of them
+ * is written at the leader: that they are dropped, and their settings.
  */
 
 import { performance } from 'node:perf_hooks';
@@ -32,6 +33,9 @@ const readingPosts: ReadonlySet<string> = new Set([
   ...['_all_docs', '_design_docs', '_local_docs', '_changes', '_bulk_get', '_revs_diff', '_missing_revs'],
   ...['_find', '_explain', '_partition', '_temp_view'],
 ]);
+const loggedSettings: ReadonlySet<string> = new Set([
+  ...['_security', '_revs_limit', '_purged_infos_limit', '_replication'],
+]);
 const upkeep: ReadonlySet<string> = new Set(['_compact', '_view_cleanup']);
 
 /**
@@ -48,18 +52,30 @@ export function settle(
 ): Promise<Settled> | undefined {
   const isCreation = exchange.segments.length === 1 && exchange.method === 'PUT';
   if (isCreation) return undefined;
-  if (cluster.isSingleLeader(name)) return settleKnown(exchange, cluster);
+  if (cluster.isInCatalog(name)) return settleKnown(exchange, cluster, name);
   return exchange.services.databases.has(name) ? undefined : settleUnknown(exchange, cluster, name);
 }
 
 /** This node may only not have heard of it yet. */
 async function settleUnknown(exchange: Exchange, cluster: ClusterServices, name: string): Promise<Settled> {
-  // Without a quorum nobody knows better; databases of this node alone must go on being missing as ever.
-  await cluster.readBarrier().catch(() => undefined);
-  return cluster.isSingleLeader(name) ? ((await settleKnown(exchange, cluster)) ?? 'here') : 'here';
+  await cluster.readBarrier().catch((cause: unknown) => {
+    if (!(cause instanceof TercetError)) throw cause;
+    throw failure(
+      'no_leader',
+      'It cannot be told whether there is such a database: nobody leads. Try again.',
+    );
+  });
+  return cluster.isInCatalog(name) ? ((await settleKnown(exchange, cluster, name)) ?? 'here') : 'here';
 }
 
-function settleKnown(exchange: Exchange, cluster: ClusterServices): Promise<Settled> | undefined {
+function settleKnown(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  name: string,
+): Promise<Settled> | undefined {
+  if (!cluster.isSingleLeader(name)) {
+    return changesCatalog(exchange) ? goToLeader(exchange, cluster) : undefined;
+  }
   switch (accessOf(exchange)) {
     case 'read':
       return settleRead(exchange, cluster);
@@ -68,6 +84,13 @@ function settleKnown(exchange: Exchange, cluster: ClusterServices): Promise<Sett
     case 'neither':
       return undefined;
   }
+}
+
+/** Whether it changes what the group's log says of a database, whatever its strategy. */
+function changesCatalog({ method, segments }: Exchange): boolean {
+  const [, second] = segments;
+  if (second === undefined) return method === 'DELETE';
+  return loggedSettings.has(second) && (method === 'PUT' || method === 'POST');
 }
 
 /** What a request does with a database. */

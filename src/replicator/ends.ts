@@ -4,6 +4,7 @@ import type { Databases } from '../database/databases.ts';
 import type { Digest } from '../document/revision.ts';
 import type { ReplicationEndpoint } from './endpoint.ts';
 import { HttpEndpoint } from './http-endpoint.ts';
+import type { LedDatabases } from './led-databases.ts';
 import { LocalEndpoint } from './local-endpoint.ts';
 import { type EndSpec, identityOf, type ReplicationRequest } from './replication-request.ts';
 
@@ -17,6 +18,8 @@ export interface EndsContext {
     readonly method: string;
     readonly target: string;
   }) => Readonly<Record<string, string>>;
+  /** Databases whose writes other nodes have a say in. Without: every database of this node is its own. */
+  readonly led?: LedDatabases;
 }
 
 export interface Ends {
@@ -49,9 +52,16 @@ function createEnd(end: EndSpec, { request, context, isTarget }: EndOptions): Re
   const identity = identityOf(end, context.localIdentity);
   const selection = isTarget ? {} : request.selection;
   const create = isTarget && request.createTarget;
+  const pace = { idleMs: request.idleMs, connectionsMax: request.connectionsMax };
   if (end.kind === 'local') {
-    const { databases } = context;
-    return new LocalEndpoint({ databases, name: end.name, identity, selection, create });
+    const { databases, led } = context;
+    const url = led?.urlOf(end.name);
+    if (url !== undefined) {
+      const address = { url, headers: {}, prove: context.peerHeaders };
+      return new HttpEndpoint({ ...{ address, identity, selection, create }, ...pace });
+    }
+    const createDatabase = create ? (led?.create ?? createHere(databases)) : undefined;
+    return new LocalEndpoint({ databases, name: end.name, identity, selection, createDatabase });
   }
   return new HttpEndpoint({
     // A user's own replication is that user's, with the credentials given, even where the URL is a peer's.
@@ -60,10 +70,11 @@ function createEnd(end: EndSpec, { request, context, isTarget }: EndOptions): Re
       headers: end.headers,
       ...(end.identity === undefined ? {} : { prove: context.peerHeaders }),
     },
-    identity,
-    selection,
-    create,
-    idleMs: request.idleMs,
-    connectionsMax: request.connectionsMax,
+    ...{ identity, selection, create },
+    ...pace,
   });
+}
+
+function createHere(databases: Databases): (name: string) => Promise<void> {
+  return async (name) => void (await databases.create(name));
 }

@@ -24,7 +24,13 @@ beforeEach(async () => {
   store = createMemoryStore();
   databases = await openTestDatabases(store, clock);
   target = await databases.create('target');
-  endpoint = new LocalEndpoint({ databases, name: 'target', identity: '', selection: {}, create: false });
+  endpoint = new LocalEndpoint({
+    databases,
+    name: 'target',
+    identity: '',
+    selection: {},
+    createDatabase: undefined,
+  });
 });
 
 afterEach(() => databases.close());
@@ -115,7 +121,13 @@ test('a document whose attachment the source has lost fails alone', async () => 
   const lost = { kind: 'stored', name: 'one', contentType: 'text/plain', blob } as const;
   await source.insert([{ ...arrival('lost', 1, [a]), attachments: [lost] }, arrival('x', 1, [a])]);
   await forget(blob.blob);
-  const from = new LocalEndpoint({ databases, name: 'source', identity: '', selection: {}, create: false });
+  const from = new LocalEndpoint({
+    databases,
+    name: 'source',
+    identity: '',
+    selection: {},
+    createDatabase: undefined,
+  });
   const wanted = new Map([
     ['lost', [`1-${a}`]],
     ['x', [`1-${a}`]],

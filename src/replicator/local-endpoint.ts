@@ -39,7 +39,8 @@ export interface LocalEndpointOptions {
   readonly name: string;
   readonly identity: string;
   readonly selection: ChangesSelection;
-  readonly create: boolean;
+  /** Makes the database where it is missing; undefined: it must be there. */
+  readonly createDatabase: ((name: string) => Promise<void>) | undefined;
 }
 
 export class LocalEndpoint implements ReplicationEndpoint {
@@ -57,9 +58,10 @@ export class LocalEndpoint implements ReplicationEndpoint {
   }
 
   async open(): Promise<void> {
-    const { databases, name, create } = this.#options;
-    if (!databases.has(name) && create) await createUnlessThere(databases, name);
-    this.#database();
+    const { databases, name, createDatabase } = this.#options;
+    if (!databases.has(name) && createDatabase !== undefined) await unlessThere(createDatabase(name));
+    // What was written last, checkpoints among it, may have been acknowledged a moment before it can be read.
+    await this.#database().ensureFullCommit();
   }
 
   async readCheckpoint(id: string): Promise<Checkpoint | undefined> {
@@ -147,9 +149,9 @@ export class LocalEndpoint implements ReplicationEndpoint {
   }
 }
 
-async function createUnlessThere(databases: Databases, name: string): Promise<void> {
+async function unlessThere(creation: Promise<void>): Promise<void> {
   try {
-    await databases.create(name);
+    await creation;
   } catch (error) {
     // Somebody else was faster, which is just as well.
     if (!(error instanceof TercetError && error.code === 'file_exists')) throw error;

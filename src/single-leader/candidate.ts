@@ -65,8 +65,9 @@ export function promote(raft: Raft, id: number): void {
 function obstacleTo(raft: Raft): PromotionOutcome | undefined {
   if (raft.role.kind === 'leader') return 'already_leader';
   if (!mayLead(raft)) return 'no_voter';
-  // Leases rest on this replica's silence too.
-  return raft.options.leaderChoice === 'elected' && isLeaderAlive(raft) ? 'leader_alive' : undefined;
+  // Leases rest on this replica's silence too; where it is the only one, nobody else has one.
+  if (raft.options.leaderChoice !== 'elected' || otherElectors(raft).length === 0) return undefined;
+  return isLeaderAlive(raft) ? 'leader_alive' : undefined;
 }
 
 function askWhetherToStand(

@@ -64,7 +64,7 @@ export function singleLeaderChecks({
       try {
         const answer = await fetch(`${alone.url}/ledger?strategy=single-leader`, { method: 'PUT' });
         expect([answer.status, await answer.json()]).toMatchObject([503, { error: 'no_leader' }]);
-        expect((await fetch(`${alone.url}/notes`, { method: 'PUT' })).status).toBe(201);
+        expect((await fetch(`${alone.url}/unheard`)).status).toBe(503);
       } finally {
         await alone.close();
       }

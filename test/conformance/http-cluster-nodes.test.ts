@@ -95,19 +95,46 @@ describe('a single-leader database', () => {
     expect(leader.app.databases.has('nonsense')).toBe(false);
   });
 
-  it('is not what a database is by default', async () => {
+  it('is what a database is by default', async () => {
     for (const [name, body] of [
       ['plain', undefined],
       ['bodied', {}],
     ] as const) {
       expect((await follower.app.request('PUT', `/${name}`, body)).status).toBe(201);
-      const { json } = await follower.app.request('GET', `/${name}`);
-      expect(json.replication).toEqual({ strategy: 'multi-leader' });
-      const change = (wanted: object) => follower.app.request('PUT', `/${name}/_replication`, wanted);
-      expect((await change({ strategy: 'multi-leader' })).status).toBe(200);
-      expect((await change({ ack: 'sync' })).status).toBe(400);
-      expect((await change({ strategy: 'single-leader' })).status).toBe(501);
+      expect((await leader.app.request('GET', `/${name}`)).json.replication).toEqual({
+        ...{ strategy: 'single-leader', ack: 'semi-sync', followers: 'majority' },
+        ...{ on_timeout: 'fail', ack_timeout_ms: 5_000 },
+      });
     }
+  });
+
+  it('is not created while nobody leads, and says so', async () => {
+    follower.group.place = { kind: 'none' };
+    const { status, json, headers } = await follower.app.request('PUT', '/nobody');
+    expect([status, json.error, headers.get('tercet-write')]).toEqual([503, 'no_leader', 'did_not_happen']);
+    expect([leader, follower].map(({ app }) => app.databases.has('nobody'))).toEqual([false, false]);
+  });
+});
+
+describe('a multi-leader database', () => {
+  it('has its settings changed, and is dropped, at the leader', async () => {
+    for (const { app, group } of [leader, follower]) {
+      group.place = { kind: 'here' };
+      expect((await app.request('PUT', '/many?strategy=multi-leader')).status).toBe(201);
+      expect((await app.request('GET', '/many')).json.replication).toEqual({ strategy: 'multi-leader' });
+    }
+    follower.group.place = { kind: 'there', name: 'n1', url: leader.app.url };
+    const onFollower = (...request: [string, string, unknown?]) => follower.app.request(...request);
+    expect((await onFollower('PUT', '/many/_revs_limit', 7)).status).toBe(200);
+    expect((await leader.app.request('GET', '/many/_revs_limit')).json).toBe(7);
+    expect((await onFollower('PUT', '/many/doc', {})).status).toBe(201);
+    expect((await leader.app.request('GET', '/many/doc')).status).toBe(404);
+    const change = (wanted: object) => onFollower('PUT', '/many/_replication', wanted);
+    expect((await change({ strategy: 'multi-leader' })).status).toBe(200);
+    expect((await change({ ack: 'sync' })).status).toBe(400);
+    expect((await change({ strategy: 'single-leader' })).status).toBe(501);
+    expect((await onFollower('DELETE', '/many')).status).toBe(200);
+    expect([leader, follower].map(({ app }) => app.databases.has('many'))).toEqual([false, true]);
   });
 });
 
@@ -270,7 +297,7 @@ describe('probes', () => {
 
   it('give way to databases of their names', async () => {
     for (const name of ['livez', 'readyz', 'metrics']) {
-      expect((await follower.app.request('PUT', `/${name}`)).status).toBe(201);
+      await follower.app.databases.create(name);
       expect((await follower.app.request('GET', `/${name}`)).json.db_name).toBe(name);
       expect((await follower.app.request('DELETE', `/${name}`)).status).toBe(200);
       expect((await follower.app.request('HEAD', `/${name}`)).status).toBe(200);

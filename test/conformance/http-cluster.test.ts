@@ -18,7 +18,7 @@ beforeAll(async () => {
   follower = await startFakeNode('n2', { admins, peers: [{ name: 'n1', url: leader.app.url }] });
   for (const { app } of [leader, follower]) {
     expect((await app.request('PUT', '/ledger?strategy=single-leader', undefined, root)).status).toBe(201);
-    expect((await app.request('PUT', '/notes', undefined, root)).status).toBe(201);
+    expect((await app.request('PUT', '/notes?strategy=multi-leader', undefined, root)).status).toBe(201);
   }
 });
 beforeEach(() => {

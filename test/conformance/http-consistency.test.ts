@@ -9,7 +9,7 @@ let group: FakeGroup;
 beforeAll(async () => {
   ({ app, group } = await startFakeNode('n1'));
   expect((await app.request('PUT', '/ledger?strategy=single-leader')).status).toBe(201);
-  expect((await app.request('PUT', '/notes')).status).toBe(201);
+  expect((await app.request('PUT', '/notes?strategy=multi-leader')).status).toBe(201);
   expect((await app.request('PUT', '/ledger/e1', { a: 1 })).status).toBe(201);
 });
 beforeEach(() => {
@@ -144,7 +144,8 @@ describe('a read', () => {
     expect((await app.request('GET', '/unheard/doc')).status).toBe(404);
     expect(group.barriers.count).toBe(1);
     group.confirmedBy = undefined;
-    expect((await app.request('GET', '/unheard/doc')).status).toBe(404);
+    const { status, json } = await app.request('GET', '/unheard/doc');
+    expect([status, json.error]).toEqual([503, 'no_leader']);
   });
 });
 

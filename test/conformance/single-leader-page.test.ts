@@ -141,10 +141,11 @@ it('an ordinary write never makes a conflict, and a replicated one may', async (
   }
 });
 
-it('databases are multi-leader where nothing is said, and stay what they were created as', async () => {
+it('databases are single-leader where nothing is said, and stay what they were created as', async () => {
   const [first] = members as [Member];
-  await ask(first, 'PUT', '/notes');
-  expect((await ask(first, 'GET', '/notes')).json.replication).toEqual({ strategy: 'multi-leader' });
+  await ask(first, 'PUT', '/plain');
+  const { replication } = (await ask(first, 'GET', '/plain')).json;
+  expect(replication).toMatchObject({ strategy: 'single-leader', ack: 'semi-sync', followers: 'majority' });
   const change = await ask(first, 'PUT', '/ledger/_replication', { strategy: 'multi-leader' });
   expect(change.status).toBe(501);
 });

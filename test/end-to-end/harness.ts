@@ -109,9 +109,16 @@ export function openHarness(): Harness {
       const peers = Object.fromEntries(
         ports.map((port, index) => [`n${index + 1}`, `http://127.0.0.1:${port}`]),
       );
-      return Promise.all(
+      const nodes = await Promise.all(
         ports.map((port, index) => startNode({ ...options, name: `n${index + 1}`, port, peers })),
       );
+      // Databases can be created once somebody leads, and then this one is there.
+      for (const { name, url } of nodes) {
+        await waitUntil(`${name} has the users of its cluster`, async () => {
+          return ![404, 503].includes((await fetch(`${url}/_users`)).status);
+        });
+      }
+      return nodes;
     },
     async close() {
       const running = [...processes];

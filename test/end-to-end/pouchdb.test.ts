@@ -169,6 +169,7 @@ describe('PouchDB replication', () => {
 describe('three nodes and offline devices', () => {
   test('a conflict made on two nodes appears on all with the same winner, and can be settled on any', async () => {
     const cluster = await harness.startCluster(3);
+    await fetch(`${cluster[0]!.url}/notes?strategy=multi-leader`, { method: 'PUT' });
     const notes = cluster.map((each) => remote(each, 'notes'));
     await Promise.all(notes.map((database) => database.info()));
     const first = await notes[0]!.put({ _id: 'memo', by: 'everyone' });

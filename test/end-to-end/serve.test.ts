@@ -69,7 +69,7 @@ describe('three nodes', () => {
     const nodes = await harness.startCluster(3);
     const uuids = await Promise.all(nodes.map(async ({ url }) => (await get(url)).uuid));
     expect(new Set(uuids).size).toBe(1);
-    for (const { url } of nodes) await put(`${url}/notes`);
+    expect(await put(`${nodes[0]!.url}/notes?strategy=multi-leader`)).toBe(201);
     expect(await put(`${nodes[0]!.url}/notes/one`, { text: 'first' })).toBe(201);
     for (const { url } of nodes) {
       await waitUntil(`${url} has the document`, async () => (await statusOf(`${url}/notes/one`)) === 200);

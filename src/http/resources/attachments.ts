@@ -98,6 +98,7 @@ export async function putAttachment(
   const contentType = exchange.header('content-type') ?? contentTypeDefault;
   checkContentType(name, contentType);
   const base = baseRevision(exchange, undefined);
+  await database.readable(target.id);
   const document = documentToChange(exchange, database, { id: target.id, base });
   await admitChange(exchange, database, { id: target.id, document, base });
   const { attachmentBytesMax } = exchange.services.http.limits;
@@ -123,6 +124,7 @@ export async function deleteAttachment(
 ): Promise<void> {
   refuseLocal(target);
   const base = baseRevision(exchange, undefined);
+  await database.readable(target.id);
   const document = documentToChange(exchange, database, { id: target.id, base });
   if (document === undefined) throw failure('not_found', 'missing');
   if (!document.attachments.some((stub) => stub.name === target.attachment)) {

@@ -126,7 +126,7 @@ async function prepare(
     const incoming = await admit(exchange, database, row.incoming, row.value);
     if (newEdits) {
       refuseValidation(incoming);
-      refuseHopeless(database, incoming, incoming.parsed.revision);
+      await refuseHopeless(database, incoming, incoming.parsed.revision);
     }
     const attachments = await storeAttachments(exchange, database, incoming.parsed.attachments);
     return { kind: 'ready', incoming, attachments };

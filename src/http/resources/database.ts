@@ -2,6 +2,7 @@
 
 import type { Database } from '../../database/database.ts';
 import type { ReplicationChoice } from '../../database/model.ts';
+import { replicationDefault } from '../../database/replication-default.ts';
 import { failure, type TercetError } from '../../errors.ts';
 import { hasBody, holdBody } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
@@ -19,12 +20,11 @@ export async function createDatabase(exchange: Exchange): Promise<void> {
   const { cluster, databases } = exchange.services;
   const name = exchange.segments[0] as string;
   const wanted = await wantedReplication(exchange);
-  if (wanted.strategy === 'multi-leader') await databases.create(name);
-  else {
-    if (cluster === undefined) throw notOffered(wanted.strategy);
+  if (cluster !== undefined) {
     if ((await goToLeader(exchange, cluster)) === 'answered') return;
     await cluster.createDatabase(name, wanted);
-  }
+  } else if (wanted.strategy === 'multi-leader') await databases.create(name);
+  else throw notOffered(wanted.strategy);
   sendJson(exchange, 201, { ok: true }, ['Location', `/${encodeURIComponent(name)}`]);
 }
 
@@ -32,12 +32,13 @@ export async function createDatabase(exchange: Exchange): Promise<void> {
 async function wantedReplication(exchange: Exchange): Promise<ReplicationChoice> {
   const { query, services, request } = exchange;
   const inQuery = query.get('strategy');
+  const standard = services.cluster === undefined ? 'multi-leader' : replicationDefault.strategy;
   if (inQuery !== undefined || services.cluster === undefined || !hasBody(request)) {
-    return replicationChoice(queryParameters(query), nodesOf(exchange));
+    return replicationChoice(queryParameters(query), { nodes: nodesOf(exchange), standard });
   }
   const body = asObject(parseJson(await holdBody(exchange, settingsBytesMax), settingsDepthMax));
   const replication = asObject(member(body, 'replication') ?? {}, '`replication` must be a JSON object.');
-  const choice = replicationChoice(objectParameters(replication), nodesOf(exchange));
+  const choice = replicationChoice(objectParameters(replication), { nodes: nodesOf(exchange), standard });
   mustBeKnown(replication, choice);
   return choice;
 }
@@ -63,10 +64,8 @@ export async function deleteDatabase(exchange: Exchange): Promise<void> {
   }
   const name = exchange.segments[0] as string;
   const { cluster, databases } = exchange.services;
-  if (cluster?.isInCatalog(name) === true) {
-    if ((await goToLeader(exchange, cluster)) === 'answered') return;
-    await cluster.deleteDatabase(name);
-  } else await databases.delete(name);
+  if (cluster?.isInCatalog(name) === true) await cluster.deleteDatabase(name);
+  else await databases.delete(name);
   sendJson(exchange, 200, { ok: true });
 }
 
@@ -121,10 +120,13 @@ export async function setReplication(exchange: Exchange, database: Database): Pr
       `The database stays ${present.strategy}: its strategy is chosen at its creation.`,
     );
   }
-  const choice = replicationChoice(objectParameters(wanted), nodesOf(exchange), present);
+  const choice = replicationChoice(objectParameters(wanted), {
+    nodes: nodesOf(exchange),
+    standard: present.strategy,
+    present,
+  });
   mustBeKnown(wanted, choice);
   if (cluster?.isInCatalog(name) === true && choice.strategy !== 'multi-leader') {
-    if ((await goToLeader(exchange, cluster)) === 'answered') return;
     await cluster.setReplication(name, choice);
   }
   sendJson(exchange, 200, { ok: true });

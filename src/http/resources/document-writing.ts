@@ -97,7 +97,7 @@ async function admitWrite(
     : incoming;
   if (!isReplicated) {
     refuseValidation(settled);
-    refuseHopeless(database, settled, base);
+    if (settled.parsed.attachments.length > 0) await refuseHopeless(database, settled, base);
   }
   return { incoming: settled, isReplicated, base };
 }
@@ -136,6 +136,7 @@ export async function deleteDocument(
   if (id.startsWith('_local/')) return deleteLocalDocument(exchange, database, target);
   const base = baseRevision(exchange, undefined);
   if (base === undefined) {
+    await database.readable(id);
     const outcome = database.read(id);
     if (outcome.kind === 'found') requireReader(exchange, database, outcome.document);
     throw outcome.kind === 'found' ? failure('conflict') : failure('not_found', outcome.kind);
@@ -173,6 +174,7 @@ export async function copyDocument(
 ): Promise<void> {
   const destination = parseDestination(exchange.header('destination'));
   const named = exchange.query.get('rev');
+  await database.readable(target.id);
   const source = database.read(target.id, named === undefined ? {} : { revision: revisionParameter(named) });
   if (source.kind !== 'found') throw failure('not_found', source.kind);
   const { body, attachments } = source.document;
