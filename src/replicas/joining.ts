@@ -20,6 +20,8 @@ export interface JoiningOptions {
   readonly log: Log;
 }
 
+export type JoinOutcome = 'durable' | 'rejected' | 'not_now';
+
 type Joinable = Pick<ReplicaSet, 'database' | 'identity'>;
 
 const contentsMsMax = 60_000;
@@ -33,18 +35,20 @@ export class Joining {
     this.#options = options;
   }
 
-  /** Whether all of it is durable here now. */
-  async joinHere({ database }: Joinable, revisions: readonly WholeRevision[]): Promise<boolean> {
+  /** `rejected`: what is not durable here now never will be; `not_now`: it may be tried again. */
+  async joinHere({ database }: Joinable, revisions: readonly WholeRevision[]): Promise<JoinOutcome> {
     try {
       const settings = database.applySettings();
       const outcomes = await database.submit((turn) =>
         revisions.map((revision) => applyReplicated(turn, revision, settings)),
       );
-      return outcomes.every(({ kind }) => kind === 'written');
+      const failed = outcomes.filter((outcome) => outcome.kind === 'failed');
+      if (failed.some(({ error }) => error.code === 'missing_stub')) return 'not_now';
+      return failed.length === 0 ? 'durable' : 'rejected';
     } catch (error) {
       if (!(error instanceof TercetError)) throw error;
       this.#options.log.warn({ err: error }, 'what another replica has cannot be joined');
-      return false;
+      return 'not_now';
     }
   }
 

@@ -6,11 +6,13 @@
 
 import type { Databases } from '../database/databases.ts';
 import type { DetectorOptions } from '../leaderless/failure-detector.ts';
+import type { Pace } from '../leaderless/token-bucket.ts';
 import type { Log } from '../runtime/log.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { Store } from '../store/store.ts';
+import { AntiEntropy } from './anti-entropy.ts';
 import { closingClock } from './closing-clock.ts';
 import { ContentSender } from './contents.ts';
 import { Delivery } from './delivery.ts';
@@ -30,6 +32,8 @@ export interface ReplicasSettings {
   readonly hintAgeMsMax: number;
   /** Between tries to bring an owner what it missed. */
   readonly backOff: { readonly msMin: number; readonly msMax: number };
+  /** See AntiEntropyOptions. */
+  readonly antiEntropy: { readonly intervalMs: number; readonly returnMs: number; readonly pace: Pace };
 }
 
 const replicasDefaults: ReplicasSettings = {
@@ -40,6 +44,10 @@ const replicasDefaults: ReplicasSettings = {
   hintBytesMax: 256 * 1_048_576,
   hintAgeMsMax: 365 * 24 * 3_600_000,
   backOff: { msMin: 500, msMax: 60_000 },
+  antiEntropy: {
+    ...{ intervalMs: 60_000, returnMs: 2_000 },
+    pace: { tokensPerSecond: 8_000_000, burst: 8_000_000 },
+  },
 };
 
 export interface OpenReplicasOptions {
@@ -79,7 +87,10 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
   sets.begin(databases);
   const liveness: Liveness = new Liveness({
     ...{ peers, transport, clock, detector: settings.detector },
-    onBack: (peer) => handoff.back(peer),
+    onBack: (peer) => {
+      handoff.back(peer);
+      antiEntropy.back(peer);
+    },
   });
   const caller = new ReplicaCaller({
     ...{ transport, onDefect, now: () => clock.monotonic() },
@@ -98,14 +109,31 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
     isThere: (node) => !liveness.isSuspected(node),
   });
   const joining = new Joining({ self, transport, caller, clock, log });
+  const { pace, ...times } = settings.antiEntropy;
+  const antiEntropy = new AntiEntropy({
+    ...{ sets, liveness, clock, random, log, ...times },
+    comparison: { transport, caller, delivery, joining, clock, pace },
+  });
   const server = new ReplicaServer({
     databaseOf: (identity) => sets.databaseOf(identity),
     standIn: (arrivals) => standIn(arrivals),
   });
   const desk = new PeerDesk({ server, contents, sets });
-  replicas.begin({ self, clock, caller, delivery, liveness, hints, handoff, joining, transport });
+  replicas.begin({
+    self,
+    clock,
+    caller,
+    delivery,
+    liveness,
+    hints,
+    handoff,
+    joining,
+    transport,
+    antiEntropy,
+  });
   liveness.start();
   handoff.start();
+  antiEntropy.start();
 
   async function standIn(arrivals: Parameters<ConstructorParameters<typeof ReplicaServer>[0]['standIn']>[0]) {
     const kept = arrivals.flatMap(({ identity, owner, revision }) => {
@@ -124,6 +152,7 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
     },
     async close() {
       liveness.stop();
+      antiEntropy.stop();
       sets.end();
       close();
       await handoff.close();

@@ -3,9 +3,18 @@
 import type { Database } from '../database/database.ts';
 import { purgeInTurn } from '../database/local-writes.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import { answerComparison } from './comparison.ts';
+import { decodeComparison, encodeComparisonAnswer } from './comparison-codec.ts';
 import { type ContentSender, takeContent } from './contents.ts';
 import { type Answer, decodeQuestion, encodeAnswer, type Question } from './questions.ts';
-import { contentKind, digestsKind, documentsKind, insertKind, questionKind } from './replica-kinds.ts';
+import {
+  compareKind,
+  contentKind,
+  digestsKind,
+  documentsKind,
+  insertKind,
+  questionKind,
+} from './replica-kinds.ts';
 import type { ReplicaServer } from './replica-server.ts';
 import type { ReplicaSets } from './replica-sets.ts';
 
@@ -34,11 +43,18 @@ export class PeerDesk {
         return server.documents(bytes);
       case contentKind:
         return takeContent(bytes, (identity) => sets.databaseOf(identity));
+      case compareKind:
+        return this.#compare(bytes);
       case questionKind:
         return this.#answer(from, decodeQuestion(bytes)).then(encodeAnswer);
       default:
         return undefined;
     }
+  }
+
+  async #compare(bytes: Uint8Array): Promise<Uint8Array> {
+    const { identity, question } = decodeComparison(bytes);
+    return encodeComparisonAnswer(await answerComparison({ database: this.#databaseOf(identity) }, question));
   }
 
   async #answer(from: string, question: Question): Promise<Answer> {
@@ -51,6 +67,9 @@ export class PeerDesk {
         });
         return { kind: 'done' };
       }
+      case 'bury':
+        await this.#databaseOf(question.identity).leaderless?.bury(question.graves);
+        return { kind: 'done' };
       case 'purge': {
         const database = this.#databaseOf(question.identity);
         const request = new Map(question.request);

@@ -1,10 +1,13 @@
 /** What replicas ask each other rarely, as JSON. */
 
+import type { Grave } from '../leaderless/bucket-entries.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 
 export type Question =
   /** Bring me the contents of these attachments: their chunks come as frames of their own, before the answer. */
   | { readonly op: 'contents'; readonly identity: string; readonly blobs: readonly string[] }
+  /** These documents are dead and forgotten here; what is left of them there is judged. */
+  | { readonly op: 'bury'; readonly identity: string; readonly graves: readonly Grave[] }
   /** Remove these revisions as if they had never been. */
   | {
       readonly op: 'purge';

@@ -42,4 +42,76 @@ describe('writes and reads of a leaderless database', () => {
     await until(() => expect(bodyValue(back.database, 'c1')).toEqual({ version: 7 }));
     expect(bodyValue(n2!.database, 'c1')).toEqual({ version: 7 });
   });
+
+  it('heals by comparing what nobody reads, in both directions', async () => {
+    const [n1, n2, n3] = await startReplicas(3, { hints: false, readRepair: 'off', antiEntropy: false });
+    const names = ['n1', 'n2', 'n3'];
+    const settings = n1!.replicas.place('carts')!.settings;
+    await n3!.close();
+    const unread = Array.from({ length: 150 }, (_, n) => edit(`unread-${n}`, { n }));
+    await n1!.database.edit(unread);
+    await n2!.close();
+    const back = await startReplica('n3', { names, settings, store: n3!.store });
+    await back.database.edit([edit('only-here', { n: 1 })], { quorum: { w: 1 } });
+    expect(bodyValue(back.database, 'unread-7')).toBeUndefined();
+    const rounds = await n1!.replicas.compareNow('carts');
+    expect(rounds).toMatchObject([
+      { peer: 'n2', outcome: 'failed' },
+      { peer: 'n3', outcome: 'repaired' },
+    ]);
+    for (let n = 0; n < 150; n += 1) expect(bodyValue(back.database, `unread-${n}`)).toEqual({ n });
+    expect(bodyValue(n1!.database, 'only-here')).toEqual({ n: 1 });
+    const again = await back.replicas.compareNow('carts');
+    expect(again.find((round) => 'peer' in round && round.peer === 'n1')).toMatchObject({ outcome: 'equal' });
+  });
+
+  it('brings by hints what a replica missed, once it is back', async () => {
+    const [n1, , n3] = await startReplicas(3, { antiEntropy: false, readRepair: 'off' });
+    const names = ['n1', 'n2', 'n3'];
+    const settings = n1!.replicas.place('carts')!.settings;
+    await n3!.close();
+    const receipts: QuorumReceipt[] = [];
+    const [made] = await n1!.database.edit([edit('c1', { n: 1 })], {
+      onQuorum: (receipt) => receipts.push(receipt),
+    });
+    await write(n1!.database, 'c1', { n: 2 }, revisionOf(made));
+    expect(receipts).toMatchObject([{ met: true, reached: 2, owners: expect.not.arrayContaining(['n3']) }]);
+    await until(() => expect(n1!.replicas.hintsPending().get('n3')?.hints).toBe(2));
+    const back = await startReplica('n3', { names, settings, store: n3!.store });
+    await until(() => expect(bodyValue(back.database, 'c1')).toEqual({ n: 2 }));
+    await until(() => expect(n1!.replicas.hintsPending().size).toBe(0));
+  });
+
+  it('say honestly what was not reached', async () => {
+    const [n1, n2, n3] = await startReplicas(3, { antiEntropy: false });
+    const made = await write(n1!.database, 'c1', { n: 1 });
+    await Promise.all([n2!.close(), n3!.close()]);
+    const receipts: QuorumReceipt[] = [];
+    const options = { onQuorum: (receipt: QuorumReceipt) => receipts.push(receipt) };
+    const [outcome] = await n1!.database.edit([edit('c1', { n: 2 }, made)], options);
+    expect(outcome?.kind).toBe('written');
+    expect(receipts).toEqual([{ met: false, n: 3, w: 2, reached: 1, owners: ['n1'], standIns: [] }]);
+    await expect(n1!.replicas.read('carts', 'c1', {})).rejects.toMatchObject({
+      code: 'consistency_unavailable',
+      reason: expect.stringContaining('only n1 answered'),
+    });
+    expect(await n1!.replicas.read('carts', 'c1', { r: 1 })).toMatchObject({ from: ['n1'] });
+    await expect(n1!.replicas.read('carts', 'c1', { r: 4 })).rejects.toMatchObject({ status: 400 });
+  });
+
+  it('join a base that only another replica knows, and refuse one that was superseded', async () => {
+    const [n1, , n3] = await startReplicas(3, { hints: false, antiEntropy: false, readRepair: 'off' });
+    const names = ['n1', 'n2', 'n3'];
+    const settings = n1!.replicas.place('carts')!.settings;
+    const first = await write(n1!.database, 'c1', { n: 1 });
+    await until(() => expect(bodyValue(n3!.database, 'c1')).toEqual({ n: 1 }));
+    await n3!.close();
+    const second = await write(n1!.database, 'c1', { n: 2 }, first);
+    const back = await startReplica('n3', { names, settings, store: n3!.store });
+    const third = await write(back.database, 'c1', { n: 3 }, second);
+    await until(() => expect(bodyValue(n1!.database, 'c1')).toEqual({ n: 3 }));
+    const [refused] = await n1!.database.edit([edit('c1', { n: 4 }, second)]);
+    expect(refused).toMatchObject({ kind: 'failed', error: { code: 'conflict' } });
+    expect(n1!.database.readOpenRevisions('c1', 'all')).toMatchObject([{ document: { revision: third } }]);
+  });
 });

@@ -27,6 +27,7 @@ import type { Clock } from '../runtime/ports.ts';
 import type { ToldDigest } from './answer-codec.ts';
 import type { Reply } from './call-batches.ts';
 import type { Delivery } from './delivery.ts';
+import type { JoinOutcome } from './joining.ts';
 import type { Liveness } from './liveness.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import type { ReplicaSet } from './replica-sets.ts';
@@ -38,8 +39,8 @@ export interface ReadRoundContext {
   readonly caller: ReplicaCaller;
   readonly delivery: Delivery;
   readonly liveness: Liveness;
-  /** Joins revisions into the own replica; whether they are durable there. */
-  readonly joinHere: (set: ReplicaSet, revisions: readonly WholeRevision[]) => Promise<boolean>;
+  /** Joins revisions into the own replica. */
+  readonly joinHere: (set: ReplicaSet, revisions: readonly WholeRevision[]) => Promise<JoinOutcome>;
   /** Brings the contents that revisions name and that are not here from the replica that told of them. */
   readonly fetchContents: (
     from: string,
@@ -176,7 +177,7 @@ export class ReadRound {
       this.#context.onRepair(to);
       const done = () => this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions }));
       const { delivery, joinHere, self } = this.#context;
-      if (to === self) void joinHere(this.#set, revisions).then((isDurable) => isDurable && done());
+      if (to === self) void joinHere(this.#set, revisions).then((outcome) => outcome === 'durable' && done());
       else delivery.send({ to, set: this.#set, revisions }, (kind) => kind === 'durable' && done());
     }
   }

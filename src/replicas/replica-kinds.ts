@@ -10,5 +10,7 @@ export const documentsKind = 50;
 export const questionKind = 51;
 /** A chunk of an attachment's content. */
 export const contentKind = 52;
+/** A question of a round of anti-entropy: comparison-codec.ts. */
+export const compareKind = 54;
 /** I am here, and how I am. */
 export const heartbeatKind = 53;

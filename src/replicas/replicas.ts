@@ -9,9 +9,10 @@ import type { LeaderlessPlace, LeaderlessServices, QuorumReadAnswer } from '../h
 import { settingsOfRequest } from '../leaderless/presets.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
+import type { AntiEntropy } from './anti-entropy.ts';
 import type { Delivery } from './delivery.ts';
 import type { Handoff } from './handoff.ts';
-import type { HintStore } from './hint-store.ts';
+import type { HintStore, HintTally } from './hint-store.ts';
 import type { Joining } from './joining.ts';
 import type { Liveness } from './liveness.ts';
 import { purgeEverywhere } from './purging.ts';
@@ -33,6 +34,7 @@ export interface ReplicasParts {
   readonly handoff: Handoff;
   readonly joining: Joining;
   readonly transport: Pick<PeerTransport, 'request'>;
+  readonly antiEntropy: AntiEntropy;
 }
 
 export interface ReplicasOptions extends ReplicaSetsOptions {
@@ -102,6 +104,14 @@ export class Replicas implements LeaderlessServices {
     if (r === 1) return { reader: undefined, from: [this.sets.self], n, r };
     const { from, reader } = await quorumRead(this.#begun(this.#readContext), { set, settings, id });
     return { reader, from, n, r };
+  }
+
+  hintsPending(): ReadonlyMap<string, HintTally> {
+    return this.#begun(this.#parts).hints.tallies();
+  }
+
+  compareNow(database: string): Promise<readonly object[]> {
+    return this.#begun(this.#parts).antiEntropy.runNow(database);
   }
 
   async #purge(set: ReplicaSet, request: ReadonlyMap<string, readonly string[]>): Promise<PurgeOutcome> {
