@@ -11,6 +11,7 @@ import {
   queryDesignDocuments,
   queryDocuments,
 } from './resources/all-documents.ts';
+import { compareReplicas } from './resources/anti-entropy.ts';
 import { deleteAttachment, putAttachment, readAttachment } from './resources/attachments.ts';
 import { readBulk } from './resources/bulk-reading.ts';
 import { writeBulk } from './resources/bulk-writing.ts';
@@ -169,6 +170,7 @@ export const routes: Routes = {
     ['_purge', database('server_admin', { POST: purge })],
     ['_quarantine', database('database_admin', { GET: showQuarantine, POST: decideQuarantine })],
     ['_compact', database('database_admin', { POST: compact })],
+    ['_anti_entropy', database('database_admin', { POST: compareReplicas })],
     ['_view_cleanup', database('database_admin', { POST: cleanUpViews })],
     ['_ensure_full_commit', database('list', { POST: ensureFullCommit })],
     ['_find', notYet('Mango queries', ['POST'])],

@@ -88,7 +88,7 @@ export interface DocumentHooks {
 }
 
 export interface ActiveTask {
-  readonly type: 'replication' | 'database_compaction' | 'indexer';
+  readonly type: 'replication' | 'database_compaction' | 'indexer' | 'anti_entropy';
   readonly [member: string]: unknown;
 }
 
@@ -252,6 +252,50 @@ export interface LeaderlessServices {
    * @throws TercetError `bad_request` for counts that make no sense, `consistency_unavailable` when too few answer
    */
   read(database: string, id: string, wish: QuorumWish): Promise<QuorumReadAnswer>;
+  /** What this node knows of the database's replicas, as `GET /{db}/_replication` shows it. */
+  replicasOf(database: string): readonly ReplicaStatus[];
+  /** Compares the own replica with all others. @throws TercetError */
+  compareNow(database: string): Promise<readonly ComparedReplica[]>;
+  activeTasks(): readonly ActiveTask[];
+  figures(): LeaderlessFigures;
+}
+
+/** How a round of anti-entropy ended. */
+export interface ComparedReplica {
+  readonly peer: string;
+  readonly outcome: 'equal' | 'repaired' | 'failed';
+  readonly error?: string;
+  /** Wall-clock milliseconds. */
+  readonly startedAtMs: number;
+  readonly elapsedMs: number;
+  /** Documents of which something was brought here, and from here. */
+  readonly fetched: number;
+  readonly sent: number;
+  /** What went over the wire, without documents. */
+  readonly comparedBytes: number;
+}
+
+export interface ReplicaStatus {
+  readonly node: string;
+  readonly kind: 'owner' | 'stand-in';
+  readonly health: 'here' | 'alive' | 'slow' | 'suspected' | 'no_link';
+  /** How surprising its silence is: see leaderless/failure-detector.ts. */
+  readonly phi: number;
+  readonly latencyMs: number;
+  /** What is kept for it, of all databases. */
+  readonly hints: number;
+  readonly hintBytes: number;
+  readonly compared: ComparedReplica | undefined;
+}
+
+/** For metrics, of all leaderless databases together. */
+export interface LeaderlessFigures {
+  readonly hintsPending: ReadonlyMap<string, { readonly hints: number; readonly bytes: number }>;
+  /** Since the node started: stored, refused, delivered, expired, discarded. */
+  readonly hints: Readonly<Record<string, number>>;
+  readonly readRepairs: number;
+  readonly rounds: Readonly<Record<ComparedReplica['outcome'], number>>;
+  readonly phi: ReadonlyMap<string, number>;
 }
 
 export interface Services {

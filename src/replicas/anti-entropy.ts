@@ -43,6 +43,7 @@ export class AntiEntropy {
   readonly #options: AntiEntropyOptions;
   /** By identity, then peer. */
   readonly #past = new Map<string, Map<string, PastRound>>();
+  readonly #counts = { equal: 0, repaired: 0, failed: 0 };
   #present: PresentRound | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #turn = 0;
@@ -95,6 +96,11 @@ export class AntiEntropy {
     return rounds;
   }
 
+  /** Since the node started. */
+  counts(): Readonly<Record<PastRound['outcome'], number>> {
+    return { ...this.#counts };
+  }
+
   present(): PresentRound | undefined {
     return this.#present;
   }
@@ -125,6 +131,7 @@ export class AntiEntropy {
     try {
       const result = await new Comparison(comparison, set, peer).run(show);
       const round = { ...result, peer, startedAtMs, elapsedMs: clock.monotonic() - beganMs };
+      this.#counts[result.outcome] += 1;
       const rounds = this.#past.get(set.identity) ?? new Map<string, PastRound>();
       this.#past.set(set.identity, rounds.set(peer, round));
       if (result.outcome !== 'equal') log.info({ database, ...round }, 'compared with a replica');

@@ -24,7 +24,9 @@ import { PeerDesk } from './peer-desk.ts';
 import { ReplicaCaller } from './replica-caller.ts';
 import { heartbeatKind } from './replica-kinds.ts';
 import { ReplicaServer } from './replica-server.ts';
-import type { Replicas } from './replicas.ts';
+import type { ReplicaSets } from './replica-sets.ts';
+import type { Replicas, ReplicasParts } from './replicas.ts';
+import type { ArrivedRevision } from './revision-codec.ts';
 
 export interface ReplicasSettings {
   readonly detector: DetectorOptions;
@@ -80,10 +82,41 @@ export const nowhere: OpenReplicasOptions['transport'] = {
 };
 
 export async function openReplicas(replicas: Replicas, options: OpenReplicasOptions): Promise<OpenReplicas> {
-  const { databases, log, onDefect, peers, random, self, store, transport } = options;
-  const settings = { ...replicasDefaults, ...options.settings };
-  const { clock, close } = closingClock(options.clock);
+  const closing = closingClock(options.clock);
+  const parts = await openParts(replicas, { ...options, clock: closing.clock });
+  const { antiEntropy, contents, handoff, liveness } = parts;
   const { sets } = replicas;
+  const server = new ReplicaServer({
+    databaseOf: (identity) => sets.databaseOf(identity),
+    standIn: (arrivals) => standIn(arrivals, sets, handoff),
+  });
+  const desk = new PeerDesk({ server, contents, sets });
+  replicas.begin(parts);
+  liveness.start();
+  handoff.start();
+  antiEntropy.start();
+  return {
+    serve: (from, kind, bytes) => desk.serve(from, kind, bytes),
+    receive(from, kind) {
+      if (kind === heartbeatKind) liveness.heard(from);
+      return kind === heartbeatKind;
+    },
+    async close() {
+      liveness.stop();
+      antiEntropy.stop();
+      sets.end();
+      closing.close();
+      await handoff.close();
+    },
+  };
+}
+
+async function openParts(
+  { sets }: Replicas,
+  options: OpenReplicasOptions,
+): Promise<ReplicasParts & { readonly contents: ContentSender }> {
+  const { clock, databases, log, onDefect, peers, random, self, store, transport } = options;
+  const settings = { ...replicasDefaults, ...options.settings };
   sets.begin(databases);
   const liveness: Liveness = new Liveness({
     ...{ peers, transport, clock, detector: settings.detector },
@@ -114,48 +147,20 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
     ...{ sets, liveness, clock, random, log, ...times },
     comparison: { transport, caller, delivery, joining, clock, pace },
   });
-  const server = new ReplicaServer({
-    databaseOf: (identity) => sets.databaseOf(identity),
-    standIn: (arrivals) => standIn(arrivals),
-  });
-  const desk = new PeerDesk({ server, contents, sets });
-  replicas.begin({
-    self,
-    clock,
-    caller,
-    delivery,
-    liveness,
-    hints,
-    handoff,
-    joining,
-    transport,
-    antiEntropy,
-  });
-  liveness.start();
-  handoff.start();
-  antiEntropy.start();
+  const talking = { transport, caller, contents, delivery, joining };
+  return { ...talking, self, clock, liveness, hints, handoff, antiEntropy };
+}
 
-  async function standIn(arrivals: Parameters<ConstructorParameters<typeof ReplicaServer>[0]['standIn']>[0]) {
-    const kept = arrivals.flatMap(({ identity, owner, revision }) => {
-      const set = sets.byIdentity(identity);
-      if (set === undefined || owner === undefined || owner === self) return [];
-      return [hintFor(owner, set, revision.id, revision.revision)];
-    });
-    return handoff.keepNow(kept);
-  }
-
-  return {
-    serve: (from, kind, bytes) => desk.serve(from, kind, bytes),
-    receive(from, kind) {
-      if (kind === heartbeatKind) liveness.heard(from);
-      return kind === heartbeatKind;
-    },
-    async close() {
-      liveness.stop();
-      antiEntropy.stop();
-      sets.end();
-      close();
-      await handoff.close();
-    },
-  };
+/** A stand-in counts once it will bring what it took to its owner. */
+function standIn(
+  arrivals: readonly ArrivedRevision[],
+  sets: ReplicaSets,
+  handoff: Handoff,
+): Promise<'stored' | 'refused'> {
+  const kept = arrivals.flatMap(({ identity, owner, revision }) => {
+    const set = sets.byIdentity(identity);
+    if (set === undefined || owner === undefined || owner === sets.self) return [];
+    return [hintFor(owner, set, revision.id, revision.revision)];
+  });
+  return handoff.keepNow(kept);
 }

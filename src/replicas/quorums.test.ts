@@ -62,7 +62,7 @@ describe('writes and reads of a leaderless database', () => {
     for (let n = 0; n < 150; n += 1) expect(bodyValue(back.database, `unread-${n}`)).toEqual({ n });
     expect(bodyValue(n1!.database, 'only-here')).toEqual({ n: 1 });
     const again = await back.replicas.compareNow('carts');
-    expect(again.find((round) => 'peer' in round && round.peer === 'n1')).toMatchObject({ outcome: 'equal' });
+    expect(again.find(({ peer }) => peer === 'n1')).toMatchObject({ outcome: 'equal' });
   });
 
   it('brings by hints what a replica missed, once it is back', async () => {
@@ -76,10 +76,10 @@ describe('writes and reads of a leaderless database', () => {
     });
     await write(n1!.database, 'c1', { n: 2 }, revisionOf(made));
     expect(receipts).toMatchObject([{ met: true, reached: 2, owners: expect.not.arrayContaining(['n3']) }]);
-    await until(() => expect(n1!.replicas.hintsPending().get('n3')?.hints).toBe(2));
+    await until(() => expect(n1!.replicas.figures().hintsPending.get('n3')?.hints).toBe(2));
     const back = await startReplica('n3', { names, settings, store: n3!.store });
     await until(() => expect(bodyValue(back.database, 'c1')).toEqual({ n: 2 }));
-    await until(() => expect(n1!.replicas.hintsPending().size).toBe(0));
+    await until(() => expect(n1!.replicas.figures().hintsPending.size).toBe(0));
   });
 
   it('say honestly what was not reached', async () => {

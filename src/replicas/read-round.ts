@@ -47,7 +47,7 @@ export interface ReadRoundContext {
     set: ReplicaSet,
     revisions: readonly WholeRevision[],
   ) => Promise<void>;
-  readonly onRepair: (to: string) => void;
+  readonly onRepair: () => void;
 }
 
 export type DecidedRead =
@@ -174,7 +174,7 @@ export class ReadRound {
       const name = `${to} ${revisions.map(({ revision }) => revision).join()}`;
       if (this.#repairing.has(name)) continue;
       this.#repairing.add(name);
-      this.#context.onRepair(to);
+      this.#context.onRepair();
       const done = () => this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions }));
       const { delivery, joinHere, self } = this.#context;
       if (to === self) void joinHere(this.#set, revisions).then((outcome) => outcome === 'durable' && done());

@@ -5,14 +5,22 @@ import { purgeInTurn } from '../database/local-writes.ts';
 import type { PurgeOutcome } from '../database/model.ts';
 import type { QuorumWish } from '../database/writes.ts';
 import { failure } from '../errors.ts';
-import type { LeaderlessPlace, LeaderlessServices, QuorumReadAnswer } from '../http/services.ts';
+import type {
+  ActiveTask,
+  ComparedReplica,
+  LeaderlessFigures,
+  LeaderlessPlace,
+  LeaderlessServices,
+  QuorumReadAnswer,
+  ReplicaStatus,
+} from '../http/services.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { AntiEntropy } from './anti-entropy.ts';
 import type { Delivery } from './delivery.ts';
 import type { Handoff } from './handoff.ts';
-import type { HintStore, HintTally } from './hint-store.ts';
+import type { HintStore } from './hint-store.ts';
 import type { Joining } from './joining.ts';
 import type { Liveness } from './liveness.ts';
 import { purgeEverywhere } from './purging.ts';
@@ -21,6 +29,7 @@ import { QuorumWrites, type QuorumWritesContext } from './quorum-writes.ts';
 import type { ReadRoundContext } from './read-round.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import { type ReplicaSet, ReplicaSets, type ReplicaSetsOptions } from './replica-sets.ts';
+import { phiShownMax, replicaStatuses, shownTask } from './replica-status.ts';
 import type { WriteRoundContext } from './write-round.ts';
 
 /** What there is once everything is open. */
@@ -45,7 +54,7 @@ export interface ReplicasOptions extends ReplicaSetsOptions {
 export class Replicas implements LeaderlessServices {
   readonly sets: ReplicaSets;
   readonly #options: ReplicasOptions;
-  readonly #repairs = new Map<string, number>();
+  #readRepairs = 0;
   #parts: ReplicasParts | undefined;
   #readContext: ReadRoundContext | undefined;
   #writeContext: WriteRoundContext | undefined;
@@ -66,7 +75,9 @@ export class Replicas implements LeaderlessServices {
       ...{ self, clock, caller, delivery, liveness },
       joinHere: (set, revisions) => joining.joinHere(set, revisions),
       fetchContents: (from, set, revisions) => joining.fetchContents(from, set, revisions),
-      onRepair: (to) => this.#repairs.set(to, (this.#repairs.get(to) ?? 0) + 1),
+      onRepair: () => {
+        this.#readRepairs += 1;
+      },
     };
   }
 
@@ -106,12 +117,28 @@ export class Replicas implements LeaderlessServices {
     return { reader, from, n, r };
   }
 
-  hintsPending(): ReadonlyMap<string, HintTally> {
-    return this.#begun(this.#parts).hints.tallies();
+  replicasOf(database: string): readonly ReplicaStatus[] {
+    const set = this.sets.of(database);
+    return set === undefined ? [] : replicaStatuses(set, this.#begun(this.#parts));
   }
 
-  compareNow(database: string): Promise<readonly object[]> {
+  compareNow(database: string): Promise<readonly ComparedReplica[]> {
     return this.#begun(this.#parts).antiEntropy.runNow(database);
+  }
+
+  activeTasks(): readonly ActiveTask[] {
+    const { antiEntropy, clock } = this.#begun(this.#parts);
+    const round = antiEntropy.present();
+    return round === undefined ? [] : [shownTask(round, this.sets.self, clock.now())];
+  }
+
+  figures(): LeaderlessFigures {
+    const { antiEntropy, hints, liveness } = this.#begun(this.#parts);
+    return {
+      ...{ hintsPending: hints.tallies(), hints: { ...hints.counters() }, rounds: antiEntropy.counts() },
+      readRepairs: this.#readRepairs,
+      phi: new Map(liveness.health().map(({ peer, phi }) => [peer, Math.min(phi, phiShownMax)])),
+    };
   }
 
   async #purge(set: ReplicaSet, request: ReadonlyMap<string, readonly string[]>): Promise<PurgeOutcome> {

@@ -11,6 +11,7 @@ import { objectParameters, queryParameters } from '../parameters.ts';
 import { mustBeKnown, replicationChoice, shownChoice } from '../replication-parameters.ts';
 import { sendJson } from '../respond.ts';
 import { goToLeader } from '../single-leader.ts';
+import { shownReplica } from './anti-entropy.ts';
 
 /** A body that says how to replicate is small. */
 const settingsBytesMax = 65_536;
@@ -100,7 +101,9 @@ function copiesOf(replication: ReplicationChoice): object {
 }
 
 export function showReplication(exchange: Exchange, database: Database): void {
-  sendJson(exchange, 200, shownReplication(exchange, database));
+  const replicas = exchange.services.leaderless?.replicasOf(database.name) ?? [];
+  const shown = shownReplication(exchange, database);
+  sendJson(exchange, 200, replicas.length === 0 ? shown : { ...shown, replicas: replicas.map(shownReplica) });
 }
 
 function shownReplication({ services: { databases } }: Exchange, { name }: Database): object {

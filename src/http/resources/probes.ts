@@ -3,7 +3,7 @@
 import { memoryUsage } from 'node:process';
 import type { Exchange } from '../exchange.ts';
 import { sendBytes, sendJson } from '../respond.ts';
-import type { ClusterMember, ClusterServices } from '../services.ts';
+import type { ClusterMember, ClusterServices, LeaderlessFigures } from '../services.ts';
 
 /** The process answers. Whether it can do its work is no reason to start it anew. */
 export function live(exchange: Exchange): void {
@@ -32,8 +32,12 @@ function readiness({ services }: Exchange): Readonly<Record<string, string>> {
 
 /** Prometheus' text format. */
 export function metrics(exchange: Exchange): void {
-  const { cluster } = exchange.services;
-  const families = cluster === undefined ? ofNode(exchange) : [...ofNode(exchange), ...ofGroup(cluster)];
+  const { cluster, leaderless } = exchange.services;
+  const families = [
+    ...ofNode(exchange),
+    ...(cluster === undefined ? [] : ofGroup(cluster)),
+    ...(leaderless === undefined ? [] : ofLeaderless(leaderless.figures())),
+  ];
   const text = families.flatMap(lines).join('\n');
   sendBytes(exchange, 200, 'text/plain; version=0.0.4; charset=utf-8', Buffer.from(`${text}\n`));
 }
@@ -117,6 +121,24 @@ function ofGroup(cluster: ClusterServices): Family[] {
       ...perMember(members, ({ lagMs }) => lagMs && lagMs / 1_000),
     ),
   ].filter(({ samples }) => samples.length > 0);
+}
+
+function ofLeaderless({ hints, hintsPending, phi, readRepairs, rounds }: LeaderlessFigures): Family[] {
+  const pending = [...hintsPending];
+  const perOwner = (measure: (tally: { hints: number; bytes: number }) => number): Sample[] =>
+    pending.map(([owner, tally]) => ({ labels: { owner }, value: measure(tally) }));
+  const byLabel = (label: string, counts: Readonly<Record<string, number>>): Sample[] =>
+    Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
+  const peers = [...phi].map(([peer, value]) => ({ labels: { peer }, value }));
+  const families = [
+    gauge('hints_pending', 'Hints that are kept for an owner.', ...perOwner((tally) => tally.hints)),
+    gauge('hints_pending_bytes', 'What they take.', ...perOwner((tally) => tally.bytes)),
+    counter('hints_total', 'Hints by what became of them.', byLabel('outcome', hints)),
+    counter('read_repairs_total', 'Replicas that a read found stale.', [{ value: readRepairs }]),
+    counter('anti_entropy_rounds_total', 'Comparisons of replicas.', byLabel('outcome', rounds)),
+    gauge('peer_phi', "How surprising a peer's silence is.", ...peers),
+  ];
+  return families.filter(({ samples }) => samples.length > 0);
 }
 
 function staleness(stalenessMs: number): Family {

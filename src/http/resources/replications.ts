@@ -15,7 +15,8 @@ export async function replicate(exchange: Exchange): Promise<void> {
 }
 
 export function activeTasks(exchange: Exchange): void {
-  sendJson(exchange, 200, exchange.services.replications.activeTasks());
+  const { leaderless, replications } = exchange.services;
+  sendJson(exchange, 200, [...replications.activeTasks(), ...(leaderless?.activeTasks() ?? [])]);
 }
 
 /** `/_scheduler/jobs[/id]`, `/_scheduler/docs[/database[/id]]`. */
