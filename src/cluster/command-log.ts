@@ -16,9 +16,6 @@ export const catalogAck: AckSettings = {
   timeoutMs: 10_000,
 };
 
-/** How long an id stays locked for an entry whose fate is open while this node goes on leading. */
-const FATE_MS_MAX = 60_000;
-
 /** Whether a client may be told of its write before it is committed. */
 export function tellsEarly(settings: AckSettings, { ack }: WriteOptions): boolean {
   return (ack?.policy ?? settings.policy) === 'async' || (ack?.onTimeout ?? settings.onTimeout) === 'degrade';
@@ -119,19 +116,7 @@ export class CommandLog {
   async #appliedAll(results: readonly ProposalResult[]): Promise<void> {
     const last = results.reduce((high, result) => Math.max(high, 'index' in result ? result.index : 0), 0);
     if (last === 0) return;
-    const group = this.#context.group();
-    if (!group.standing().leaderReady) return;
-    await new Promise<void>((resolve) => {
-      const end = () => {
-        stop();
-        resolve();
-      };
-      // What is open when leadership is lost the next leader settles, before it checks anything.
-      const stop = group.onChange(({ leaderReady }) => {
-        if (!leaderReady) end();
-      });
-      group.appliedThrough(last, FATE_MS_MAX, 'patient').then(end, end);
-    });
+    await new Promise<void>((resolve) => this.#context.group().whenSettled(last, resolve));
   }
 
   #failure(results: readonly ProposalResult[], first: ProposalResult): Error {

@@ -33,7 +33,7 @@ import {
 
 /** How long a leader that has been replaced may take to say itself what became of an edit. */
 const GRACE_MS = 1_000;
-/** Beyond its acknowledgement an edit may wait for the document's lock, which no fate holds for longer than a minute. */
+/** Beyond its acknowledgement an edit may wait for the writes of its document before it. */
 const ANSWER_SLACK_MS = 70_000;
 
 export interface ForwardedEditsContext {

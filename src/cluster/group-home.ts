@@ -168,6 +168,7 @@ export class GroupHome {
     const members = status.members.map(({ id, kind, url }) => [id, kind, url]);
     const told = JSON.stringify([role, term, leader, leaderReady, founded, fencedOut, stopped, members]);
     this.#isReadyTold = leaderReady;
+    if (!leaderReady) this.reads.leadershipLost();
     if (told === this.#told) return;
     this.#told = told;
     for (const listener of [...this.#listeners]) {

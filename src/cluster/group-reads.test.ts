@@ -36,14 +36,23 @@ it('hurries what is applied for who waits, and for as long as somebody does', as
   expect(reads.isAwaited).toBe(false);
 });
 
-it('hurries nothing for who is patient', async () => {
+it('settles what is applied, without hurry, and everything when leadership is lost or it is closed', () => {
   const applied = { index: 1 };
   const { reads, hurried } = readsAt(applied);
-  const waited = reads.appliedThrough(2, 10_000, 'patient');
-  expect([reads.isAwaited, hurried.count]).toEqual([false, 0]);
-  applied.index = 2;
+  const settled: number[] = [];
+  const whenSettled = (index: number) => reads.whenSettled(index, () => settled.push(index));
+  for (const index of [1, 2, 4, 3, 5]) whenSettled(index);
+  expect(settled).toEqual([1]);
+  applied.index = 3;
   reads.applied();
-  await waited;
+  expect(settled).toEqual([1, 2, 3]);
+  reads.leadershipLost();
+  expect(settled).toEqual([1, 2, 3, 4, 5]);
+  whenSettled(6);
+  reads.close();
+  whenSettled(7);
+  expect(settled).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  expect([reads.isAwaited, hurried.count]).toEqual([false, 0]);
 });
 
 it('asks once for reads that arrive together, and again for a later one', async () => {

@@ -38,6 +38,7 @@ export class GroupReads {
   readonly #options: ReadsOptions;
   readonly #waiters = new Set<Waiter>();
   readonly #cancels = new Set<() => void>();
+  #settling: { readonly index: number; readonly callback: () => void }[] = [];
   #awaiting = 0;
   #asking: Promise<ReadAnswer> | undefined;
   #freshAt: number | undefined;
@@ -77,9 +78,9 @@ export class GroupReads {
     return this.#asking;
   }
 
-  async appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void> {
+  async appliedThrough(index: number, timeoutMs: number): Promise<void> {
     if (index <= this.#options.appliedIndex()) return;
-    const done = patience === 'patient' ? undefined : this.expedite();
+    const done = this.expedite();
     const isApplied = await new Promise<boolean>((resolve) => {
       const waiter: Waiter = { index, end };
       const cancel = this.#options.clock.after(timeoutMs, () => end(false));
@@ -92,8 +93,21 @@ export class GroupReads {
       if (this.#isClosed) end(false);
       else waiters.add(waiter);
     });
-    done?.();
+    done();
     if (!isApplied) throw failure('service_unavailable', 'This node has not caught up far enough in time.');
+  }
+
+  /** Calls back once the entry is applied, in no hurry, or once this node does not lead or is closed. */
+  whenSettled(index: number, callback: () => void): void {
+    if (this.#isClosed || index <= this.#options.appliedIndex()) callback();
+    else this.#settling.push({ index, callback });
+  }
+
+  /** Whatever is open is for the next leader to settle. */
+  leadershipLost(): void {
+    const open = this.#settling;
+    this.#settling = [];
+    for (const { callback } of open) callback();
   }
 
   /** Until the function returned is called, what is applied is awaited. */
@@ -122,11 +136,16 @@ export class GroupReads {
   applied(): void {
     const index = this.#options.appliedIndex();
     for (const waiter of [...this.#waiters]) if (waiter.index <= index) waiter.end(true);
+    if (this.#settling.length === 0) return;
+    const settled = this.#settling.filter((each) => each.index <= index);
+    this.#settling = this.#settling.filter((each) => each.index > index);
+    for (const { callback } of settled) callback();
   }
 
   close(): void {
     this.#isClosed = true;
     for (const waiter of [...this.#waiters]) waiter.end(false);
+    this.leadershipLost();
     for (const cancel of [...this.#cancels]) cancel();
   }
 

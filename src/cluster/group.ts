@@ -140,11 +140,13 @@ export interface Group {
    * @throws TercetError service_unavailable when no leader could confirm it in time
    */
   readBarrier(): Promise<ReadBarrier>;
+  /** @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs` */
+  appliedThrough(index: number, timeoutMs: number): Promise<void>;
   /**
-   * @param patience `patient`: it need not be applied any sooner because of this
-   * @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs`
+   * Calls back once the entry is applied here, which need not be any sooner because of this, or once this node does not
+   * lead, so that the next leader settles it before it checks anything.
    */
-  appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void>;
+  whenSettled(index: number, callback: () => void): void;
   /** Until the function returned is called, entries are applied as soon as they can be. */
   expedite(): () => void;
   /**
@@ -304,8 +306,13 @@ class NodeGroup implements Group {
     return this.#home.reads.barrier();
   }
 
-  appliedThrough(index: number, timeoutMs: number, patience?: 'patient'): Promise<void> {
-    return this.#home.reads.appliedThrough(index, timeoutMs, patience);
+  appliedThrough(index: number, timeoutMs: number): Promise<void> {
+    return this.#home.reads.appliedThrough(index, timeoutMs);
+  }
+
+  whenSettled(index: number, callback: () => void): void {
+    if (this.#home.standing().leaderReady) this.#home.reads.whenSettled(index, callback);
+    else callback();
   }
 
   expedite(): () => void {

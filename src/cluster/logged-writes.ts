@@ -176,10 +176,11 @@ export class LoggedWrites implements Writes {
           for (const [index, { outcome }] of checked.entries()) outcomes[round[index]!.place] = outcome;
           const news = checked.map(({ logged }) => logged).filter((logged) => logged.length > 0);
           const ack = this.#context.ack();
-          const isToldEarly = tellsEarly(ack, options) && { isToldEarly: true };
-          const commands = inEntries(news).map((revisions) =>
-            this.#command({ kind: 'write', revisions, ...isToldEarly }),
-          );
+          const isToldEarly = tellsEarly(ack, options) ? ({ isToldEarly: true } as const) : undefined;
+          const { reference: database } = this.#context;
+          const commands = inEntries(news).map((revisions): Command => {
+            return { kind: 'write', database, revisions, ...isToldEarly };
+          });
           return { result: undefined, logged: await this.#context.log.tryLog(commands, ack, options) };
         },
         later.length > 0 || this.#context.tellsApplied === true ? 'applied' : 'acknowledged',

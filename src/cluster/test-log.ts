@@ -69,6 +69,10 @@ export class TestLog {
         return { index: this.entries.length, by: 'quorum' };
       },
       appliedThrough: (index) => this.#appliedThrough(index),
+      whenSettled: (index, callback) => {
+        if (this.leads) void this.#appliedThrough(index).then(callback);
+        else callback();
+      },
       expedite: () => () => undefined,
       stalenessMs: () => 0,
       onChange: () => () => undefined,

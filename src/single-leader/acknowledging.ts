@@ -22,12 +22,16 @@ function durabilityOf(raft: Raft, role: LeaderRole): Durability {
 export function settleAcks(raft: Raft, role: LeaderRole): void {
   if (role.pending.length === 0) return;
   const durability = durabilityOf(raft, role);
-  const thresholds = new Map<AckPolicy, LogIndex>();
+  // One for each policy, not for each proposal: many are open at once, and this is asked at every step.
+  const thresholds = new Map<AckPolicy['kind'] | number, LogIndex>();
   const thresholdOf = (policy: AckPolicy): LogIndex => {
-    const known = thresholds.get(policy);
+    const { kind } = policy;
+    const isCounted = kind === 'semi_sync' && policy.followers !== 'majority';
+    const name = isCounted ? policy.followers : kind;
+    const known = thresholds.get(name);
     if (known !== undefined) return known;
     const through = acknowledgeableThrough(policy, durability);
-    thresholds.set(policy, through);
+    thresholds.set(name, through);
     return through;
   };
   role.pending = role.pending.filter((pending) => {
