@@ -1,0 +1,165 @@
+/**
+ * Leaderless databases on real processes: a replica that missed a write while it was stopped, and what brings it up to
+ * date: a read, hints, comparing; after its disk was lost, comparing alone. Each preset is told by what it leaves undone.
+ */
+
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { createLeaderless } from './leaderless-cluster.ts';
+import { ask, type Reply } from './single-leader-cluster.ts';
+
+const harness = openHarness();
+let nodes: readonly TestNode[];
+let first: TestNode;
+let third: TestNode;
+
+beforeAll(async () => {
+  nodes = await harness.startCluster(3);
+  [first, , third] = nodes as [TestNode, TestNode, TestNode];
+});
+afterAll(() => harness.close());
+
+async function put(node: TestNode, path: string, body: object): Promise<Reply> {
+  const reply = await ask('PUT', `${node.url}/${path}`, body);
+  if (reply === undefined || reply.status >= 300) throw new Error(`PUT ${path}: ${JSON.stringify(reply)}`);
+  return reply;
+}
+
+/** What a node's own replica shows, whatever the others have. */
+async function alone(node: TestNode, path: string): Promise<unknown> {
+  return (await ask('GET', `${node.url}/${path}?coordinator=client`))?.json.version;
+}
+
+function untilAlone(node: TestNode, path: string, version: number): Promise<unknown> {
+  return waitUntil(`${node.name} has version ${version} of ${path}`, async () => {
+    return (await alone(node, path)) === version;
+  });
+}
+
+/** The third replica has version 6 of each path, the others 7. */
+async function missAWrite(paths: readonly string[]): Promise<void> {
+  const revs = new Map<string, unknown>();
+  for (const path of paths) revs.set(path, (await put(first, `${path}?w=3`, { version: 6 })).json.rev);
+  await third.kill();
+  for (const path of paths) {
+    const reply = await put(first, path, { version: 7, _rev: revs.get(path) });
+    expect([reply.status, reply.headers.get('tercet-quorum')]).toEqual([
+      201,
+      expect.stringMatching(/^w=2\/3; /),
+    ]);
+  }
+  await third.start();
+}
+
+async function expectStale(paths: readonly string[]): Promise<void> {
+  for (const path of paths) expect(await alone(third, path)).toBe(6);
+}
+
+describe('Three replicas, of which the third misses a write', () => {
+  test('a reader takes version 7 beside version 6 and writes it back; who reads one sees the stale one', async () => {
+    await createLeaderless(nodes, 'read', 'hints=false&anti_entropy=false');
+    await missAWrite(['read/cart']);
+    await expectStale(['read/cart']);
+    const stale = await ask('GET', `${third.url}/read/cart?r=1`);
+    expect([stale?.json.version, stale?.headers.get('tercet-consistency')]).toEqual([
+      6,
+      'eventual; r=1/3; n3',
+    ]);
+    const fresh = await ask('GET', `${third.url}/read/cart?r=3&conflicts=true&revs=true`);
+    expect(fresh?.json).toMatchObject({ version: 7, _revisions: { start: 2 } });
+    expect(fresh?.json._conflicts).toBeUndefined();
+    expect(fresh?.headers.get('tercet-consistency')).toBe('quorum; r=3/3; n1,n2,n3');
+    await untilAlone(third, 'read/cart', 7);
+  });
+
+  test('what nobody reads comes back by comparing replicas', async () => {
+    await createLeaderless(nodes, 'unread', 'hints=false&read_repair=off&anti_entropy=false');
+    await missAWrite(['unread/a', 'unread/b']);
+    await expectStale(['unread/a', 'unread/b']);
+    const compared = await ask('POST', `${first.url}/unread/_anti_entropy`, {});
+    expect(compared?.json.ok).toBe(true);
+    for (const path of ['unread/a', 'unread/b']) expect(await alone(third, path)).toBe(7);
+    const again = await ask('POST', `${third.url}/unread/_anti_entropy`, {});
+    expect(again?.json.replicas).toMatchObject([{ outcome: 'equal' }, { outcome: 'equal' }]);
+  });
+
+  test('a disk that was lost is filled again by comparing alone', async () => {
+    await createLeaderless(nodes, 'wiped', 'hints=false&read_repair=off&anti_entropy=true');
+    const docs = Array.from({ length: 200 }, (_, n) => ({ _id: `d${n}`, version: n }));
+    expect((await ask('POST', `${first.url}/wiped/_bulk_docs?w=3`, { docs }))?.status).toBe(201);
+    const attached = await fetch(`${first.url}/wiped/d7/note.txt?rev=${await revOf('wiped/d7')}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'text/plain' },
+      body: 'kept under its digest',
+    });
+    expect(attached.status).toBe(201);
+    await third.kill();
+    await rm(third.dataDirectory, { recursive: true });
+    await third.start();
+    await waitUntil(
+      'the database is back',
+      async () => (await ask('GET', `${third.url}/wiped`))?.status === 200,
+    );
+    await waitUntil('all documents are back', async () => {
+      return (await ask('GET', `${third.url}/wiped`))?.json.doc_count === docs.length;
+    });
+    await waitUntil('the attachment is back', async () => {
+      const note = await fetch(`${third.url}/wiped/d7/note.txt?coordinator=client`);
+      return (await note.text()) === 'kept under its digest';
+    });
+  });
+});
+
+async function revOf(path: string): Promise<unknown> {
+  return (await ask('GET', `${first.url}/${path}`))?.json._rev;
+}
+
+describe('Presets', () => {
+  test('voldemort leaves stale what nobody reads; a read mends it', async () => {
+    await createLeaderless(nodes, 'voldemort', 'preset=voldemort&hints=false');
+    await createLeaderless(nodes, 'dynamo', 'preset=dynamo&hints=false');
+    await missAWrite(['voldemort/unread', 'voldemort/read', 'dynamo/unread']);
+    // The other one, which differs in this alone, heals without being asked.
+    await untilAlone(third, 'dynamo/unread', 7);
+    await ask('GET', `${first.url}/voldemort/read?r=3`);
+    await untilAlone(third, 'voldemort/read', 7);
+    expect(await alone(third, 'voldemort/unread')).toBe(6);
+    const shown = await ask('GET', `${first.url}/voldemort/_replication`);
+    const replicas = shown?.json.replicas as { last_anti_entropy: unknown }[];
+    expect(replicas.map((replica) => replica.last_anti_entropy)).toEqual([null, null, null]);
+  });
+
+  test('riak keeps siblings of concurrent writes, cassandra keeps the last one', async () => {
+    for (const preset of ['riak', 'cassandra']) {
+      await createLeaderless(nodes, preset, `preset=${preset}`);
+      // Nobody has read the other's: two first revisions.
+      await ask('PUT', `${first.url}/${preset}/cart?coordinator=client`, { version: 1 });
+      await ask('PUT', `${third.url}/${preset}/cart?coordinator=client`, { version: 2 });
+      await waitUntil(`${preset} has joined both`, async () => {
+        const reply = await ask('GET', `${first.url}/${preset}/cart?r=3&conflicts=true`);
+        const siblings = (reply?.json._conflicts as string[] | undefined)?.length ?? 0;
+        return preset === 'riak' ? siblings === 1 : siblings === 0 && reply?.json.version === 2;
+      });
+    }
+  });
+
+  test('a sloppy quorum takes a write that a strict one does not confirm', async () => {
+    await createLeaderless(nodes, 'sloppy', 'preset=dynamo&n=2&w=2&r=1');
+    await createLeaderless(nodes, 'strict', 'preset=cassandra&n=2&w=2&r=1');
+    for (const name of ['sloppy', 'strict']) {
+      const shown = await ask('GET', `${first.url}/${name}/_replication`);
+      const replicas = shown?.json.replicas as { node: string; kind: string }[];
+      const owners = replicas.filter(({ kind }) => kind === 'owner').map(({ node }) => node);
+      const [asked, dead] = owners.map((owner) => nodes.find((node) => node.name === owner)!);
+      await dead!.kill();
+      const reply = await put(asked!, `${name}/cart`, { version: 1 });
+      expect(reply.status).toBe(name === 'sloppy' ? 201 : 202);
+      expect(reply.headers.get('tercet-quorum')).toMatch(
+        name === 'sloppy' ? /^w=2\/2; .* stands in$/ : /^w=1\/2; asked=2/,
+      );
+      await dead!.start();
+      await untilAlone(dead!, `${name}/cart`, 1);
+    }
+  });
+});
