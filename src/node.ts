@@ -124,7 +124,8 @@ async function assemble(
     ...{ nodeName: name, clusterUuid },
     onRefused: (passedOver) => log.warn(passedOver, 'a replication passes over a document'),
     peerHeaders: (request) => proofHeaders(peerSecret, name, request),
-    led: led(cluster, databases, () => ownUrl),
+    // A node alone leads whatever it has.
+    led: led(cluster, databases, () => (addresses.peers().length > 0 ? ownUrl : undefined)),
   });
   closers.push(() => replications.close());
   // HTTP closes after what comes now: it would wait for the peers' streams, and a leader hands over while it is asked.
@@ -143,7 +144,7 @@ async function assemble(
   const parts = { store, databases, access, replications, log, transport, cluster, addresses, replicas };
   const app = createNodeApp(settings, clusterUuid, parts);
   const url = await listen(app, settings);
-  ownUrl = peerSecret === undefined ? undefined : url;
+  ownUrl = url;
   closers.splice(closersBefore, 0, () => app.close());
   if (!isWildcard(settings.listen.host)) addresses.listensAt(url);
   transport?.start();

@@ -17,7 +17,7 @@ export interface LedDatabases {
 export interface LedContext {
   readonly databases: Databases;
   readonly create: (name: string, replication: ReplicationChoice) => Promise<void>;
-  /** Undefined before this node listens, and where it could not prove itself to itself. */
+  /** Undefined before this node listens, and while nobody else can lead. */
   readonly ownUrl: () => string | undefined;
 }
 
