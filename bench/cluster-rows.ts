@@ -1,6 +1,6 @@
 /** The lines of the table about clusters: each thing that is measured, beside each system that it is compared with. */
 
-import type { RowDefinition, Target } from './rows.ts';
+import type { Peer, RowDefinition, Target } from './rows.ts';
 
 export type ClusterPeer = 'etcd-http' | 'etcd-grpc' | 'redis' | 'postgres';
 export type ClusterMeasurement = 'put-1' | 'put-16' | 'put-64' | 'put-256' | 'get-64';
@@ -12,7 +12,9 @@ export type ClusterRowId =
 
 const measurements: readonly ClusterMeasurement[] = ['put-1', 'put-16', 'put-64', 'put-256', 'get-64'];
 export const clusterPeers: readonly ClusterPeer[] = ['etcd-http', 'etcd-grpc', 'redis', 'postgres'];
-export const peerTitles: Readonly<Record<ClusterPeer, string>> = {
+export const peerTitles: Readonly<Record<Peer, string>> = {
+  'single-leader': 'Tercet with a leader',
+
   'etcd-http': 'etcd by HTTP',
   'etcd-grpc': 'etcd by gRPC',
   redis: 'Redis',

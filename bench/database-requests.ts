@@ -40,7 +40,7 @@ const documentsPerRequest = 500;
 
 /** Loads documents `prefix00000000…` and makes sure that they are all there. */
 export async function loadDocuments(
-  node: RunningNode,
+  node: Pick<RunningNode, 'address' | 'url'>,
   prefix: string,
   documents: number,
 ): Promise<LoadResult> {

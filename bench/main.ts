@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { describeCommit, describeMachine } from './machine.ts';
 import { branches } from './parts/branches.ts';
 import { hashTree } from './parts/hash-tree.ts';
+import { leaderless } from './parts/leaderless.ts';
 import { million } from './parts/million.ts';
 import type { Part, PartContext } from './parts/part.ts';
 import { replicate } from './parts/replicate.ts';
@@ -35,6 +36,7 @@ const parts: readonly Part[] = [
   branches,
   hashTree,
   singleLeader,
+  leaderless,
 ];
 
 function findSystems(settings: Settings, problem: (text: string) => void): System[] {

@@ -25,7 +25,14 @@ function format(value: number | undefined): string {
 
 function formatTarget(target: Target | undefined, unit: Unit): string {
   if (target === undefined) return '';
-  return target.kind === 'times_peer' ? `≥ ${target.atLeast}×` : `≤ ${format(target.value)} ${unit}`;
+  switch (target.kind) {
+    case 'times_peer':
+      return `≥ ${target.atLeast}×`;
+    case 'times_stated':
+      return `≥ ${target.atLeast}× CouchDB*`;
+    case 'at_most':
+      return `≤ ${format(target.value)} ${unit}`;
+  }
 }
 
 function latenciesOf(summary: Summary | undefined): string {

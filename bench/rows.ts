@@ -1,6 +1,7 @@
 /** The lines of the table: what each is called, its unit, what was aimed for. Values come from the parts. */
 
 import { type ClusterPeer, type ClusterRowId, clusterRows, peerTitles } from './cluster-rows.ts';
+import { type QuorumRowId, quorumRows } from './quorum-rows.ts';
 
 export type Unit =
   | 'documents/s'
@@ -14,6 +15,8 @@ export type Unit =
 export type Target =
   /** Tercet's value is at least this many times as good as that of the system beside it. */
   | { readonly kind: 'times_peer'; readonly atLeast: number }
+  /** The same of what CouchDB was stated to reach. */
+  | { readonly kind: 'times_stated'; readonly atLeast: number }
   | { readonly kind: 'at_most'; readonly value: number };
 
 export interface RowDefinition {
@@ -21,7 +24,7 @@ export interface RowDefinition {
   readonly unit: Unit;
   readonly target?: Target;
   /** What Tercet is compared with; pouchdb-server where nothing is said. */
-  readonly beside?: ClusterPeer;
+  readonly beside?: Peer;
   /** What CouchDB 3.5 was stated to reach on a machine of this kind, fsync before the answer; not measured here. */
   readonly couchdbStated?: number;
 }
@@ -71,10 +74,12 @@ const rowDefinitions = {
   'branches-read': { title: 'read of that document, median', unit: 'milliseconds' },
 } as const satisfies Record<string, RowDefinition>;
 
-export type RowId = keyof typeof rowDefinitions | ClusterRowId;
+export type RowId = keyof typeof rowDefinitions | ClusterRowId | QuorumRowId;
 /** Systems of one node. */
 export type SystemName = 'tercet' | 'pouchdb-server';
-export type ClusterName = 'tercet' | ClusterPeer;
+/** Other clusters, and databases of other strategies. */
+export type Peer = ClusterPeer | 'single-leader';
+export type ClusterName = 'tercet' | Peer;
 
 /** One round's value with its latencies where there are any. */
 export interface Sample {
@@ -126,7 +131,8 @@ function isRate(unit: Unit): boolean {
 }
 
 function definitionOf(id: RowId): RowDefinition {
-  const definition = clusterRows.get(id as ClusterRowId) ?? rowDefinitions[id as keyof typeof rowDefinitions];
+  const ofClusters = clusterRows.get(id as ClusterRowId) ?? quorumRows.get(id as QuorumRowId);
+  const definition = ofClusters ?? rowDefinitions[id as keyof typeof rowDefinitions];
   if (definition === undefined) throw new Error(`there is no row ${id}`);
   return definition;
 }
@@ -134,7 +140,7 @@ function definitionOf(id: RowId): RowDefinition {
 /** What the row's system beside Tercet is called. */
 export function peerTitle({ id, beside }: Row): string {
   if (beside !== undefined) return peerTitles[beside];
-  return id.startsWith('group-') ? '' : 'pouchdb-server';
+  return id.startsWith('group-') || quorumRows.has(id as QuorumRowId) ? '' : 'pouchdb-server';
 }
 
 /** `fullSize: false` leaves absolute targets unjudged: they were set for more documents than were used. */
@@ -153,14 +159,17 @@ export function makeRow(id: RowId, samples: readonly Sample[], fullSize: boolean
     ...(peer ? { peer } : {}),
     ...(ratio === undefined ? {} : { ratio }),
   };
-  return definition.target ? { ...row, verdict: judge(definition.target, tercet, ratio, fullSize) } : row;
+  return definition.target ? { ...row, verdict: judge(row, definition.target, fullSize) } : row;
 }
 
-function judge(target: Target, tercet: Summary | undefined, ratio: number | undefined, fullSize: boolean) {
+function judge({ tercet, ratio, couchdbStated }: Row, target: Target, fullSize: boolean) {
   switch (target.kind) {
     case 'times_peer':
       if (ratio === undefined) return 'not judged';
       return ratio >= target.atLeast ? 'met' : 'missed';
+    case 'times_stated':
+      if (tercet === undefined || couchdbStated === undefined) return 'not judged';
+      return tercet.median >= target.atLeast * couchdbStated ? 'met' : 'missed';
     case 'at_most':
       if (tercet === undefined || !fullSize) return 'not judged';
       return tercet.median <= target.value ? 'met' : 'missed';

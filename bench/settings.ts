@@ -15,6 +15,8 @@ export interface Settings {
   readonly branches: number;
   /** Read from clusters. */
   readonly groupDocuments: number;
+  /** Kept for a node that is away. */
+  readonly hints: number;
   /** Everything had the size that the targets were set for. */
   readonly fullSize: boolean;
   /** Every part and every system. */
@@ -36,6 +38,7 @@ const full = {
   storedDocuments: 1_000_000,
   branches: 10_000,
   groupDocuments: 10_000,
+  hints: 100_000,
   fullSize: true,
 };
 
@@ -49,6 +52,7 @@ const quick: typeof full = {
   storedDocuments: 20_000,
   branches: 500,
   groupDocuments: 2_000,
+  hints: 2_000,
   fullSize: false,
 };
 

@@ -4,38 +4,60 @@ import { fileURLToPath } from 'node:url';
 import { requestJson } from '../database-requests.ts';
 import { freePort } from '../processes.ts';
 import { groupDatabase } from '../wires/http.ts';
-import { type ClusterSystem, local, startAll } from './cluster.ts';
+import { type ClusterSystem, local, type Program, startAll } from './cluster.ts';
 
 const main = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
 const clusterUuid = '7e57'.repeat(8);
 
-interface Member {
+export interface Member {
   readonly name: string;
   readonly port: number;
   readonly url: string;
 }
 
-export function tercetCluster(profileDirectory: string | undefined): ClusterSystem {
-  if (!existsSync(main)) throw new Error(`${main} is missing; run npm run build`);
+type Strategy = 'single-leader' | 'leaderless';
+
+const descriptions: Readonly<Record<Strategy, string>> = {
+  'single-leader':
+    'tercet, three nodes, a single-leader database, fsync on a majority before every answer, linearizable reads',
+  leaderless: 'tercet, three nodes, a leaderless database, N=3 W=2 R=2, fsync on two before every answer',
+};
+
+export function tercetCluster(profileDirectory: string | undefined, strategy: Strategy): ClusterSystem {
   return {
     name: 'tercet',
     protocol: 'tercet',
-    description: 'tercet, three nodes, a single-leader database, fsync on a majority before every answer',
+    description: descriptions[strategy],
     start: async (directory) => {
-      const members: Member[] = [];
-      for (const name of ['n1', 'n2', 'n3']) {
-        const port = await freePort();
-        members.push({ name, port, url: `http://127.0.0.1:${port}` });
-      }
-      const programs = members.map((member) => ({
-        command: process.execPath,
-        parameters: [...profiling(profileDirectory, member), main, ...serveFlags(member, members, directory)],
-        directory,
-      }));
-      const { found: leader, stop } = await startAll(programs, () => prepare(members));
+      const members = await newMembers();
+      const programs = members.map((member) => programOf(member, members, directory, profileDirectory));
+      const query = `strategy=${strategy}`;
+      const { found: leader, stop } = await startAll(programs, () => prepare(members, query));
       return { addresses: members.map(({ port }) => local(port)), leader: local(leader.port), stop };
     },
   };
+}
+
+export async function newMembers(): Promise<readonly Member[]> {
+  const members: Member[] = [];
+  for (const name of ['n1', 'n2', 'n3']) {
+    const port = await freePort();
+    members.push({ name, port, url: `http://127.0.0.1:${port}` });
+  }
+  return members;
+}
+
+/** @throws Error when there is no build to run */
+export function programOf(
+  member: Member,
+  members: readonly Member[],
+  directory: string,
+  profileDirectory?: string,
+): Program {
+  if (!existsSync(main)) throw new Error(`${main} is missing; run npm run build`);
+  const flags = serveFlags(member, members, directory);
+  const parameters = [...profiling(profileDirectory, member), main, ...flags];
+  return { command: process.execPath, parameters, directory };
 }
 
 function profiling(directory: string | undefined, { name }: Member): readonly string[] {
@@ -50,11 +72,11 @@ function serveFlags({ name, port }: Member, members: readonly Member[], director
 }
 
 /** The leader, once there is one and all nodes have the database. */
-async function prepare(members: readonly Member[]): Promise<Member | undefined> {
+export async function prepare(members: readonly Member[], query: string): Promise<Member | undefined> {
   const [first] = members;
   const { leader } = (await requestJson(`${first?.url}/_cluster`)) as { leader: string | null };
   if (leader === null) return undefined;
-  await fetch(`${first?.url}/${groupDatabase}?strategy=single-leader`, { method: 'PUT' });
+  await fetch(`${first?.url}/${groupDatabase}?${query}`, { method: 'PUT' });
   await Promise.all(members.map(({ url }) => requestJson(`${url}/${groupDatabase}`)));
   return members.find(({ name }) => name === leader);
 }

@@ -19,7 +19,7 @@ import { redisPair } from '../clusters/redis.ts';
 import { tercetCluster } from '../clusters/tercet.ts';
 import type { LoadResult } from '../load-client.ts';
 import { loadCluster } from '../processes.ts';
-import type { ClusterName, Sample } from '../rows.ts';
+import type { Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import type { Part, PartContext } from './part.ts';
 
@@ -28,8 +28,8 @@ const getConnections = 64;
 const unlimited = Number.MAX_SAFE_INTEGER;
 
 function findClusters({ settings, describe }: PartContext): ClusterSystem[] {
-  const known: Readonly<Record<ClusterName, () => ClusterSystem>> = {
-    tercet: () => tercetCluster(settings.profileDirectory),
+  const known: Readonly<Record<'tercet' | ClusterPeer, () => ClusterSystem>> = {
+    tercet: () => tercetCluster(settings.profileDirectory, 'single-leader'),
     ...{ 'etcd-http': etcdByGateway, 'etcd-grpc': etcdByGrpc, redis: redisPair, postgres: postgresPair },
   };
   return Object.entries(known).flatMap(([name, prepare]) => {
@@ -53,6 +53,7 @@ async function measure(
   samples: Sample[],
 ): Promise<void> {
   const { protocol } = system;
+  const name = system.name as 'tercet' | ClusterPeer;
   const times = { warmUpSeconds: settings.warmUpSeconds, secondsMax: settings.secondsPerMeasurement };
   const put = (connections: number, prefix: string, addresses = cluster.addresses) => {
     const load = { kind: 'put', prefix } as const;
@@ -60,10 +61,10 @@ async function measure(
   };
   for (const connections of putConnections) {
     const result = await put(connections, `c${connections}-`);
-    samples.push(...samplesOf(system.name, `put-${connections}`, result));
-    if (system.name !== 'tercet') continue;
+    samples.push(...samplesOf(name, `put-${connections}`, result));
+    if (name !== 'tercet') continue;
     const atLeader = await put(connections, `l${connections}-`, [cluster.leader]);
-    samples.push(sampleOf(`group-leader-put-${connections}`, system.name, atLeader));
+    samples.push(sampleOf(`group-leader-put-${connections}`, name, atLeader));
   }
   const documents = settings.groupDocuments;
   const common = { protocol, addresses: cluster.addresses, connections: getConnections };
@@ -72,16 +73,20 @@ async function measure(
   await loadCluster({ ...common, load: fill, ...endless, requestsMax: documents });
   const load = { kind: 'get', prefix: 'd', documents } as const;
   const read = await loadCluster({ ...common, load, ...times, requestsMax: unlimited });
-  samples.push(...samplesOf(system.name, 'get-64', read));
+  samples.push(...samplesOf(name, 'get-64', read));
 }
 
-function sampleOf(row: ClusterRowId, system: ClusterName, result: LoadResult): Sample {
+function sampleOf(row: ClusterRowId, system: 'tercet' | ClusterPeer, result: LoadResult): Sample {
   const { p50, p99 } = result.latenciesMs;
   return { row, system, value: result.requests / result.seconds, p50Ms: p50, p99Ms: p99 };
 }
 
 /** Tercet's value stands in every line that compares it, another system's in its own lines. */
-function samplesOf(system: ClusterName, measurement: ClusterMeasurement, result: LoadResult): Sample[] {
+function samplesOf(
+  system: 'tercet' | ClusterPeer,
+  measurement: ClusterMeasurement,
+  result: LoadResult,
+): Sample[] {
   const peers: readonly ClusterPeer[] = system === 'tercet' ? clusterPeers : [system];
   return peers.flatMap((peer) => {
     const slow: ClusterRowId = `group-${measurement}-p99-${peer}`;
