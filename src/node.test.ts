@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { DataDirectoryError, OptionsError, openNode } from './node.ts';
 import { plainLine } from './runtime/pino-log.ts';
 
@@ -32,6 +32,22 @@ test('a node that cannot open leaves nothing open behind it', async () => {
   const second = await openNode({ dataDirectory: other, listen: '0' });
   await expect(openNode({ dataDirectory, listen: '0' })).rejects.toThrow(DataDirectoryError);
   await Promise.all([first.close(), second.close()]);
+});
+
+test.each([
+  [true, 'lease'],
+  [false, 'quorum'],
+])('with readLease %s a linearizable read says by %s', async (readLease, proof) => {
+  const node = await openNode({ dataDirectory, listen: '0', readLease });
+  const answered = (path: string, method = 'GET') => fetch(`${node.url}${path}`, { method });
+  await vi.waitFor(async () => {
+    expect((await answered('/ledger?strategy=single-leader', 'PUT')).status).not.toBe(503);
+  });
+  await vi.waitFor(async () => {
+    const { headers } = await answered('/ledger/_all_docs');
+    expect(headers.get('tercet-consistency')).toBe(`linearizable;by=${proof}`);
+  });
+  await node.close();
 });
 
 test('a page from an origin that is named may call it', async () => {

@@ -284,7 +284,7 @@ function createCluster(
     ...{ clock: systemClock, random: systemRandom, tickMs: groupTickMs },
     followerWrites: settings.followerWrites,
     ...{ addresses, transport, hasSecret: settings.secret !== undefined },
-    leaderChoice: settings.leaderChoice,
+    ...{ leaderChoice: settings.leaderChoice, readLease: settings.readLease },
     peerHeaders: (request) => ({
       ...proofHeaders(secret, settings.name, request),
       [onBehalfOfHeader]: request.onBehalfOf,

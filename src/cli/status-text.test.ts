@@ -7,7 +7,25 @@ const nodes = [
   { name: 'n3', url: 'http://10.0.0.3:5984', kind: 'voter', lag_entries: 12, lag_ms: 1_540 },
 ];
 const leader: ShownCluster = {
-  ...{ node: 'n1', role: 'leader', term: 4, leader: 'n1', has_quorum: true, commit: 120, applied: 120 },
+  ...{
+    node: 'n1',
+    kind: 'voter',
+    role: 'leader',
+    term: 4,
+    leader: 'n1',
+    has_quorum: true,
+    commit: 120,
+    applied: 120,
+  },
+  quorum: { voters: 3, needed: 2, in_touch: 2 },
+  epochs: [
+    { term: 2, leader: 'n3#0a1b2c3d', first_index: 1 },
+    { term: 4, leader: 'n1#0a1b2c3d', first_index: 57 },
+  ],
+  acknowledgement: {
+    ledger: { ack: 'semi-sync', followers: 'majority', on_timeout: 'fail' },
+    log: { ack: 'async', on_timeout: 'block' },
+  },
   nodes,
 };
 const follower: ShownCluster = { ...leader, node: 'n2', role: 'follower', has_quorum: null, applied: 118 };
@@ -20,13 +38,24 @@ const plain = { isStyled: false };
 
 test('every node has a row, the leader says how far the others are, and who is silent is named', () => {
   const text = statusText([seen('n1', leader), seen('n2', follower), seen('n3', undefined)], plain);
-  expect(text).toBe(`n1 leads in term 4, with a quorum; committed up to 120.
+  expect(text).toBe(`n1 leads in term 4, with a quorum (2 of 3 voters); committed up to 120.
 
 NODE  ROLE         TERM  APPLIED  LAG         LEADER  URL
 n1    leader       4     120      -           n1      http://n1:5984
 n2    follower     4     118      0           n1      http://n2:5984
 n3    unreachable  -     -        12 (1.5 s)  -       http://n3:5984
+
+Led by: n3 from 1 (term 2), n1 from 57 (term 4)
+Acknowledged: ledger semi-sync(majority), late: fail; log async, late: block
 `);
+});
+
+test('what has no vote, or no documents, is shown as that', () => {
+  const rows = ['learner', 'witness', null].map((kind) => seen('n2', { ...follower, kind }));
+  const text = statusText([seen('n1', leader), ...rows], plain);
+  expect(text.match(/^n2 {4}(.*?) {2}/gm)?.map((row) => row.slice(6).trim())).toEqual([
+    ...['learner', 'witness', 'no member'],
+  ]);
 });
 
 test('of two that say they lead, the one of the higher term does', () => {

@@ -3,10 +3,30 @@
 /** What `GET /_cluster` answers. */
 export interface ShownCluster {
   readonly node: string;
+  /** Null: no member of the group. */
+  readonly kind: string | null;
   readonly role: string;
   readonly term: number;
   readonly leader: string | null;
   readonly has_quorum: boolean | null;
+  readonly quorum: {
+    readonly voters: number;
+    readonly needed: number;
+    readonly in_touch: number | null;
+  } | null;
+  /** Oldest first. */
+  readonly epochs: readonly {
+    readonly term: number;
+    readonly leader: string;
+    readonly first_index: number;
+  }[];
+  /** How writes are acknowledged, by database. */
+  readonly acknowledgement: Readonly<
+    Record<
+      string,
+      { readonly ack: string; readonly followers?: number | string; readonly on_timeout: string }
+    >
+  >;
   readonly commit: number;
   readonly applied: number;
   readonly nodes: readonly {
@@ -30,6 +50,9 @@ interface TextOptions {
   readonly isStyled: boolean;
 }
 
+const epochsShownMax = 5;
+const databasesShownMax = 8;
+
 const heading = ['NODE', 'ROLE', 'TERM', 'APPLIED', 'LAG', 'LEADER', 'URL'] as const;
 
 export function statusText(seen: readonly SeenNode[], { isStyled }: TextOptions): string {
@@ -49,7 +72,25 @@ export function statusText(seen: readonly SeenNode[], { isStyled }: TextOptions)
     if (cluster === undefined) return style('31', line(row));
     return cluster === leader ? style('1', line(row)) : line(row);
   });
-  return `${summary(leader)}\n\n${[style('2', line(heading)), ...body].join('\n')}\n`;
+  const table = [style('2', line(heading)), ...body].join('\n');
+  return `${summary(leader)}\n\n${table}\n${leader === undefined ? '' : factsOf(leader)}`;
+}
+
+/** The last epochs, and what a write waits for. */
+function factsOf({ acknowledgement, epochs }: ShownCluster): string {
+  const led = epochs.slice(-epochsShownMax).map(({ first_index: from, leader, term }) => {
+    return `${leader.replace(/#.*/, '')} from ${from} (term ${term})`;
+  });
+  const acks = Object.entries(acknowledgement).map(([name, { ack, followers, on_timeout: late }]) => {
+    return `${name} ${ack}${followers === undefined ? '' : `(${followers})`}, late: ${late}`;
+  });
+  const shown = acks.slice(0, databasesShownMax);
+  const more = acks.length > shown.length ? [`and ${acks.length - shown.length} more`] : [];
+  const facts = [
+    ...(led.length === 0 ? [] : [`Led by: ${led.join(', ')}`]),
+    ...(acks.length === 0 ? [] : [`Acknowledged: ${[...shown, ...more].join('; ')}`]),
+  ];
+  return facts.length === 0 ? '' : `\n${facts.join('\n')}\n`;
 }
 
 /** Two may say that they lead, while one of them does not know better yet: the higher term is right. */
@@ -61,18 +102,22 @@ function leaderOf(seen: readonly SeenNode[]): ShownCluster | undefined {
 
 function summary(leader: ShownCluster | undefined): string {
   if (leader === undefined) return 'Nobody leads: single-leader databases take no writes.';
-  const quorum = leader.has_quorum === false ? 'without a quorum' : 'with a quorum';
+  const { has_quorum: hasQuorum, quorum: health } = leader;
+  const heard =
+    health === null || health.in_touch === null ? '' : ` (${health.in_touch} of ${health.voters} voters)`;
+  const quorum = `${hasQuorum === false ? 'without a quorum' : 'with a quorum'}${heard}`;
   return `${leader.node} leads in term ${leader.term}, ${quorum}; committed up to ${leader.commit}.`;
 }
 
 function rowOf({ name, url, cluster }: SeenNode, leader: ShownCluster | undefined): string[] {
   const lag = lagText(leader?.nodes.find((member) => member.name === name));
   if (cluster === undefined) return [name, 'unreachable', '-', '-', lag, '-', url ?? '-'];
-  const { role, term, applied, leader: believed } = cluster;
+  const { kind, role, term, applied, leader: believed } = cluster;
   const isLate = leader !== undefined && term < leader.term;
+  const shownRole = kind === 'voter' ? role : (kind ?? 'no member');
   return [
     name,
-    isLate && role === 'leader' ? 'deposed' : role,
+    isLate && role === 'leader' ? 'deposed' : shownRole,
     ...[String(term), String(applied), cluster === leader ? '-' : lag, believed ?? '-', url ?? '-'],
   ];
 }

@@ -25,11 +25,13 @@ import type { Addresses } from './addresses.ts';
 import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
-import type { Group, GroupStatus } from './group.ts';
+import type { Group } from './group.ts';
 import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
+import { type PromotionWish, promoteHere } from './promotion.ts';
 import { identityOf } from './replication-choice.ts';
+import { shownStatus } from './shown-status.ts';
 
 const APPLY_MS_MAX = 10_000;
 
@@ -43,6 +45,7 @@ export interface ClusterContext {
   readonly transport: PeerTransport | undefined;
   readonly hasSecret: boolean;
   readonly leaderChoice: LeaderChoice;
+  readonly readLease: boolean;
   readonly peerHeaders: ClusterServices['peerHeaders'];
   readonly requireWriter: ForwardedEditsContext['requireWriter'];
 }
@@ -56,6 +59,8 @@ export interface ClusterParts {
 
 export class Cluster implements ClusterServices {
   readonly followerWrites: 'forward' | 'refuse';
+  readonly leaderChoice: LeaderChoice;
+  readonly readLease: boolean;
   readonly peerHeaders: ClusterServices['peerHeaders'];
   readonly log: CommandLog;
   readonly nodes: ClusterNodes;
@@ -70,6 +75,8 @@ export class Cluster implements ClusterServices {
     this.nodes = new NodeAdministration({ group, addresses, transport, hasSecret, leaderChoice, clock });
     this.log = new CommandLog({ group, clock, tickMs });
     this.followerWrites = context.followerWrites;
+    this.leaderChoice = leaderChoice;
+    this.readLease = context.readLease;
     this.peerHeaders = context.peerHeaders;
   }
 
@@ -117,14 +124,20 @@ export class Cluster implements ClusterServices {
   };
 
   status(): ClusterStatus {
-    const status = this.#group.status();
-    const { applied, commit, epochs, leader, members, role, term } = status;
-    const shown = epochs.map(({ firstIndex, leader: id, term: began }) => ({
-      term: began,
-      leader: id,
-      firstIndex,
-    }));
-    return { role, term, leader, hasQuorum: hasQuorum(status), commit, applied, epochs: shown, members };
+    return shownStatus(this.#group.status());
+  }
+
+  policies(): ReadonlyMap<string, AckSettings> {
+    const known = this.#databases.names().flatMap((name) => {
+      const replication = this.#databases.replication(name);
+      return replication.strategy === 'single-leader' ? [[name, replication.ack] as const] : [];
+    });
+    return new Map(known);
+  }
+
+  /** A witness of the group has none of its databases. */
+  hasDocuments(): boolean {
+    return !this.#isWitness();
   }
 
   isSingleLeader(database: string): boolean {
@@ -208,12 +221,8 @@ export class Cluster implements ClusterServices {
     await this.#change({ kind: 'settings', database: this.#referenceOf(name), change });
   }
 
-  async promote({ dryRun, force }: { readonly dryRun: boolean; readonly force: boolean }): Promise<object> {
-    const status = this.#group.status();
-    const plan = promotionPlan(status, force);
-    if (dryRun) return { ok: true, dry_run: true, ...plan };
-    const outcome = force ? await this.#group.forcePromotion([]) : await this.#group.promote();
-    return { ok: outcome === 'elected' || outcome === 'already_leader', outcome, ...plan };
+  promote(wish: PromotionWish): Promise<object> {
+    return promoteHere(this.#group, wish, this.leaderChoice);
   }
 
   async transfer(to: string | undefined): Promise<object> {
@@ -261,31 +270,13 @@ export class Cluster implements ClusterServices {
     return url === undefined ? { kind: 'none' } : { kind: 'there', name: leader, url };
   }
 
+  #isWitness(): boolean {
+    const { id, members } = this.#group.status();
+    return members.some((member) => member.id === id && member.kind === 'witness');
+  }
+
   #termAt(index: number): number {
     const epoch = this.#group.status().epochs.findLast(({ firstIndex }) => firstIndex <= index);
     return epoch?.term ?? 0;
   }
-}
-
-/** Only a leader hears the others; a follower cannot tell more than that somebody leads. */
-function hasQuorum({ leader, leaderReady }: GroupStatus): boolean | undefined {
-  if (leaderReady) return true;
-  return leader === undefined ? false : undefined;
-}
-
-function promotionPlan({ commit, lastIndex, leader, members, self }: GroupStatus, force: boolean): object {
-  const others = members.filter((member) => member.name !== self);
-  return {
-    node: self,
-    leader,
-    may_lose: force
-      ? 'whatever only nodes that cannot be reached hold; it comes back as branches when they do'
-      : 'nothing',
-    uncommitted_entries_here: Math.max(0, lastIndex - commit),
-    fenced: force
-      ? others.map((member) => member.name)
-      : leader === undefined || leader === self
-        ? []
-        : [leader],
-  };
 }

@@ -1,11 +1,35 @@
 /** What an operator wants of a group: another leader, more or fewer members. Any node may be asked. */
 
 import type { NodeId } from '../replication/strategy.ts';
-import { asTerm } from '../single-leader/entry.ts';
+import { asIndex, asTerm, type LogPosition, type MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
-import type { AdmissionOutcome, GroupSettings, Newcomer } from './group.ts';
+import type { GroupSettings } from './group.ts';
 import type { GroupCaller } from './group-caller.ts';
 import type { GroupHome } from './group-home.ts';
+
+/** A node that is to become a member. */
+export interface Newcomer {
+  readonly name: string;
+  readonly kind: 'learner' | 'witness';
+  /** Where the others will reach it; undefined where they know. */
+  readonly url?: string | undefined;
+}
+
+export type AdmissionOutcome =
+  | MembershipOutcome
+  | 'unreachable'
+  /** It was founded apart from this group. */
+  | 'other_group';
+
+/** What a member says when all are asked. */
+export interface SurveyedMember {
+  readonly name: string;
+  readonly kind: MemberKind;
+  /** It answers, with the disk that is the member. */
+  readonly answers: boolean;
+  /** Where its log ends; undefined where it does not answer or has none. */
+  readonly last?: LogPosition | undefined;
+}
 
 export class GroupAdministration {
   readonly #home: GroupHome;
@@ -58,6 +82,19 @@ export class GroupAdministration {
       node: hello.id,
       ...(url !== undefined && { url }),
     });
+  }
+
+  survey(): Promise<readonly SurveyedMember[]> {
+    const { lastIndex, lastTerm, members, self } = this.#home.status();
+    return Promise.all(
+      members.map(async ({ id, name, kind }): Promise<SurveyedMember> => {
+        const own = { index: asIndex(lastIndex), term: asTerm(lastTerm) };
+        if (name === self) return { name, kind, answers: id === this.#home.id, last: own };
+        const hello = await this.#caller.hello(name);
+        const answers = hello?.id === id;
+        return { name, kind, answers, last: answers ? hello.last : undefined };
+      }),
+    );
   }
 
   async promoteLearner(name: string): Promise<MembershipOutcome> {

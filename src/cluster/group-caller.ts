@@ -3,6 +3,7 @@
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { MembershipOutcome } from '../single-leader/events.ts';
+import { lastPosition } from '../single-leader/log.ts';
 import type { MembershipChange } from '../single-leader/membership.ts';
 import {
   type CallAnswer,
@@ -113,9 +114,10 @@ export class GroupCaller {
   }
 
   #ownHello(): Hello {
-    const { id, record } = this.#home;
+    const { id, record, replica } = this.#home;
     if (record === undefined && !this.#mayGreet) throw new PeerRefusal('it is about to belong to a group');
-    return { id, names: this.#names, founders: record?.founders };
+    const last = replica === undefined ? undefined : lastPosition(replica.raft.log);
+    return { id, names: this.#names, founders: record?.founders, last };
   }
 
   #join(joining: Joining): MembershipOutcome | Promise<MembershipOutcome> {

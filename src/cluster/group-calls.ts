@@ -2,7 +2,7 @@
 
 import type { NodeId } from '../replication/strategy.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
-import type { MemberKind } from '../single-leader/entry.ts';
+import type { LogPosition, MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, TransferOutcome } from '../single-leader/events.ts';
 import type { MembershipChange } from '../single-leader/membership.ts';
 import { isNodeId, isPeerUrl } from './group-node-id.ts';
@@ -28,6 +28,8 @@ export interface Hello {
   readonly names: readonly string[];
   /** Who founded its group; undefined: it has none. */
   readonly founders: readonly NodeId[] | undefined;
+  /** Where its log ends. */
+  readonly last?: LogPosition | undefined;
 }
 
 /** `elsewhere`: it does not lead. */
@@ -66,11 +68,16 @@ export function decodeAnswer(bytes: Uint8Array): CallAnswer {
 }
 
 function helloIn(value: unknown): Hello {
-  const { id, names, founders } = (value ?? {}) as Partial<Record<string, unknown>>;
+  const { id, names, founders, last } = (value ?? {}) as Partial<Record<string, unknown>>;
   const areNames = Array.isArray(names) && names.every((name) => typeof name === 'string');
   const areFounders = founders === undefined || (Array.isArray(founders) && founders.every(isNodeId));
   if (!isNodeId(id) || !areNames || !areFounders) throw new PeerRefusal('not a greeting');
-  return { id, names, founders };
+  return { id, names, founders, last: isPosition(last) ? last : undefined };
+}
+
+function isPosition(value: unknown): value is LogPosition {
+  const { index, term } = (value ?? {}) as Partial<Record<string, unknown>>;
+  return Number.isSafeInteger(index) && Number.isSafeInteger(term);
 }
 
 function isChange(value: unknown): value is MembershipChange {

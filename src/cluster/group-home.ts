@@ -243,6 +243,13 @@ export class GroupHome {
         this.announce();
         return;
       case 'state_needed':
+        if (this.status().members.some(({ id, kind }) => id === this.id && kind === 'witness')) {
+          this.options.log.error(
+            { from: notice.from },
+            'the group went on without what this witness has: start it with an empty data directory',
+          );
+          return;
+        }
         this.options.log.warn({ from: notice.from, scope: notice.scope }, 'the log no longer reaches back');
         this.options.onStateNeeded({ ...notice, from: nameOf(notice.from) });
         return;

@@ -2,7 +2,7 @@
 
 import type { NodeId } from '../replication/strategy.ts';
 import type { Member } from '../single-leader/entry.ts';
-import { lastIndex } from '../single-leader/log.ts';
+import { lastIndex, lastPosition } from '../single-leader/log.ts';
 import { membershipOf } from '../single-leader/log-changes.ts';
 import { hasSay } from '../single-leader/membership.ts';
 import type { Raft } from '../single-leader/state.ts';
@@ -40,7 +40,7 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
   if (source === undefined) {
     return {
       ...{ ...who, role: 'follower', term: 0, leader: undefined, commit: 0, applied: 0 },
-      ...{ lastIndex: 0, epochs: [], members: [], leaderReady: false, fencedOut: false },
+      ...{ lastIndex: 0, lastTerm: 0, epochs: [], members: [], leaderReady: false, fencedOut: false },
     };
   }
   const { raft, appliedIndex } = source;
@@ -54,6 +54,7 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
     commit: raft.commit,
     applied: appliedIndex,
     lastIndex: lastIndex(raft.log),
+    lastTerm: lastPosition(raft.log).term,
     epochs: [...raft.epochs],
     // Made when it is asked for: every write asks who leads, and few ask how far the members are.
     get members() {
@@ -107,11 +108,13 @@ function memberStatus(
   if (role.kind !== 'leader') return known;
   const progress = role.progress.get(id);
   const match = progress?.match ?? raft.log.persisted;
+  const silentTicks = progress === undefined ? 0 : raft.now - progress.heardAt;
   return {
     ...known,
     match,
     lagEntries: lastIndex(raft.log) - match,
     lagMs: lagMsOf(match),
-    lastHeardMs: progress === undefined ? 0 : (raft.now - progress.heardAt) * tickMs,
+    lastHeardMs: silentTicks * tickMs,
+    isInTouch: silentTicks < raft.options.electionTicksMin,
   };
 }

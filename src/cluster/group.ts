@@ -38,7 +38,12 @@ import type {
 import { statePoint } from '../single-leader/raft.ts';
 import { type RaftOptions, raftDefaults } from '../single-leader/state.ts';
 import type { Operation, Store } from '../store/store.ts';
-import { GroupAdministration } from './group-administration.ts';
+import {
+  type AdmissionOutcome,
+  GroupAdministration,
+  type Newcomer,
+  type SurveyedMember,
+} from './group-administration.ts';
 import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
@@ -70,20 +75,6 @@ export type ProposalResult =
   /** Leadership, or this node's disk, was lost: it may come about, or come back as a recovered entry. */
   | { readonly kind: 'unknown' };
 
-/** A node that is to become a member. */
-export interface Newcomer {
-  readonly name: string;
-  readonly kind: 'learner' | 'witness';
-  /** Where the others will reach it; undefined where they know. */
-  readonly url?: string | undefined;
-}
-
-export type AdmissionOutcome =
-  | MembershipOutcome
-  | 'unreachable'
-  /** It was founded apart from this group. */
-  | 'other_group';
-
 export interface MemberStatus {
   /** Name and disk, as `n1#0a1b2c3d`. */
   readonly id: string;
@@ -97,6 +88,8 @@ export interface MemberStatus {
   /** Since when the member has not had everything; 0 when it has. */
   readonly lagMs?: number;
   readonly lastHeardMs?: number;
+  /** Heard so lately that it counts as there. */
+  readonly isInTouch?: boolean;
 }
 
 export interface GroupStatus {
@@ -109,6 +102,7 @@ export interface GroupStatus {
   readonly commit: number;
   readonly applied: number;
   readonly lastIndex: number;
+  readonly lastTerm: number;
   /** Who led when, oldest first. */
   readonly epochs: readonly Epoch[];
   /** Empty: not taken into a group yet. */
@@ -165,6 +159,8 @@ export interface Group {
    * the others had is given up until they come back.
    */
   forcePromotion(voters: readonly string[]): Promise<PromotionOutcome>;
+  /** Asks every member, within a second or so. */
+  survey(): Promise<readonly SurveyedMember[]>;
   /** Takes a node in; it must be reachable, also from here. Wherever the leader is. */
   addMember(newcomer: Newcomer): Promise<AdmissionOutcome>;
   promoteLearner(name: string): Promise<MembershipOutcome>;
@@ -337,6 +333,10 @@ class NodeGroup implements Group {
 
   forcePromotion(voters: readonly string[]): Promise<PromotionOutcome> {
     return this.#administration.force(voters);
+  }
+
+  survey(): Promise<readonly SurveyedMember[]> {
+    return this.#administration.survey();
   }
 
   addMember(newcomer: Newcomer): Promise<AdmissionOutcome> {

@@ -15,7 +15,8 @@ import type { AdmittedNode, ClusterNodes, NewNode } from '../http/services.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { Addresses } from './addresses.ts';
-import type { AdmissionOutcome, Group, MemberStatus } from './group.ts';
+import type { Group, MemberStatus } from './group.ts';
+import type { AdmissionOutcome } from './group-administration.ts';
 
 /** From inviting a node to a stream in its direction; a node where nobody listens is not waited for as long. */
 const meetingMsMax = 5_000;

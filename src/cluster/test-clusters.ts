@@ -102,7 +102,7 @@ export async function startClusterNode(
   const addresses = new Addresses({ self: name, url: undefined, fixed: [], learned: [] });
   const cluster = new Cluster({
     ...{ ...clockAndRandom, tickMs: 20, followerWrites: 'forward' },
-    ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected' },
+    ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected', readLease: false },
     peerHeaders: () => ({}),
     requireWriter: (onBehalfOf) => {
       if (onBehalfOf !== 'kim') throw failure('forbidden');

@@ -43,7 +43,7 @@ export class TestLog {
       tickMs: 50,
       followerWrites: 'forward',
       addresses: new Addresses({ self: 'n1', url: undefined, fixed: [], learned: [] }),
-      ...{ transport: undefined, hasSecret: false, leaderChoice: 'elected' },
+      ...{ transport: undefined, hasSecret: false, leaderChoice: 'elected', readLease: false },
       peerHeaders: () => ({}),
       requireWriter: () => {},
     });
@@ -105,6 +105,7 @@ export class TestLog {
         commit: last,
         applied,
         lastIndex: last,
+        lastTerm: 1,
       },
       ...{ epochs, members: [], leaderReady: this.leads, founded: true, fencedOut: false, stopped: false },
     };
@@ -137,8 +138,15 @@ export class TestLog {
 
 const membership: Pick<
   Group,
-  'transferLeadership' | 'promote' | 'forcePromotion' | 'addMember' | 'promoteLearner' | 'removeMember'
+  | 'transferLeadership'
+  | 'promote'
+  | 'forcePromotion'
+  | 'survey'
+  | 'addMember'
+  | 'promoteLearner'
+  | 'removeMember'
 > = {
+  survey: async () => [],
   transferLeadership: async () => 'done',
   promote: async () => 'already_leader',
   forcePromotion: async () => 'elected',

@@ -2,7 +2,7 @@
 
 import type { Databases } from '../database/databases.ts';
 import type { DocumentReader } from '../database/joined-reads.ts';
-import type { ReplicationChoice, SecurityObject } from '../database/model.ts';
+import type { AckSettings, ReplicationChoice, SecurityObject } from '../database/model.ts';
 import type { QuorumWish } from '../database/writes.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { StoreHealth } from '../store/store.ts';
@@ -137,6 +137,12 @@ export interface ClusterStatus {
   readonly leader: string | undefined;
   /** Whether the leader can write: as many voters as needed are in touch. Undefined where this node cannot tell. */
   readonly hasQuorum: boolean | undefined;
+  /** How many count for a majority, how many of them are one, and, on the leader, how many it hears. */
+  readonly quorum:
+    | { readonly voters: number; readonly needed: number; readonly inTouch: number | undefined }
+    | undefined;
+  /** What this node is in the group; undefined: no member, as far as it knows. */
+  readonly kind: ClusterMember['kind'] | undefined;
   readonly commit: number;
   readonly applied: number;
   readonly epochs: readonly {
@@ -180,6 +186,13 @@ export interface ClusterServices {
   readonly followerWrites: 'forward' | 'refuse';
   /** Whether databases take the edits of clients to the leader by themselves, where this node does not lead. */
   readonly forwardsEdits: boolean;
+  readonly leaderChoice: 'elected' | 'appointed';
+  /** Whether a leader may answer linearizable reads by lease. */
+  readonly readLease: boolean;
+  /** How the writes of each single-leader database are acknowledged. */
+  policies(): ReadonlyMap<string, AckSettings>;
+  /** False on a witness: whatever the group carries is asked of the leader. */
+  hasDocuments(): boolean;
   isSingleLeader(database: string): boolean;
   /** Whether the group created it, whatever its strategy: then it is on every node, and only the group drops it. */
   isInCatalog(database: string): boolean;

@@ -52,6 +52,8 @@ export function settle(
 ): Promise<Settled> | undefined {
   const isCreation = exchange.segments.length === 1 && exchange.method === 'PUT';
   if (isCreation) return undefined;
+  // A witness has nothing to answer from, whatever is asked.
+  if (!exchange.services.databases.has(name) && !cluster.hasDocuments()) return goToLeader(exchange, cluster);
   if (cluster.isInCatalog(name)) return settleKnown(exchange, cluster, name);
   return exchange.services.databases.has(name) ? undefined : settleUnknown(exchange, cluster, name);
 }

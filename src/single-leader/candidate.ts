@@ -41,12 +41,13 @@ import type { CandidateRole, PreCandidateRole, Raft } from './state.ts';
 
 export function tickElection(raft: Raft): void {
   if (!isElectionDue(raft)) return;
-  const { kind } = raft.role;
+  const { role } = raft;
   if (standsByItself(raft)) {
     askWhetherToStand(raft, 'timeout', undefined);
     return;
   }
-  if (kind === 'candidate' || kind === 'pre_candidate') becomeFollower(raft, raft.term, undefined);
+  // Whoever may not stand knows of no leader either, after so long a silence.
+  if (role.kind !== 'follower' || role.leader !== undefined) becomeFollower(raft, raft.term, undefined);
   resetElectionTimer(raft);
 }
 

@@ -222,6 +222,8 @@ describe('an appointed leader', () => {
     crash(replicaOf(group, 'n1'));
     tick(group, 10 * patience);
     expect(leaderOf(group)).toBeUndefined();
+    // A leader that is silent for so long is not shown as one.
+    expect(replicaOf(group, 'n2').raft.role).toMatchObject({ kind: 'follower', leader: undefined });
     expect(promoted(group, 'n3')).toBe('elected');
   });
 

@@ -4,6 +4,7 @@ import { onBehalfOfHeader } from '../../src/access/on-behalf-of.ts';
 import { peerProofHeader, provePeer } from '../../src/access/peer-proof.ts';
 import { replicationOf } from '../../src/cluster/replication-choice.ts';
 import type { Databases, RouteWrites } from '../../src/database/databases.ts';
+import type { AckSettings } from '../../src/database/model.ts';
 import type { AckWish, WriteOptions, WriteReceipt } from '../../src/database/writes.ts';
 import { failure } from '../../src/errors.ts';
 import type { ClusterServices, ClusterStatus, GroupPosition, LeaderPlace } from '../../src/http/services.ts';
@@ -23,6 +24,8 @@ export interface FakeGroup {
   /** What the next writes are told. */
   receipt: Partial<WriteReceipt>;
   status: Partial<ClusterStatus>;
+  policies: ReadonlyMap<string, AckSettings>;
+  isWitness: boolean;
   readonly acksWished: (AckWish | undefined)[];
   readonly barriers: { count: number };
   readonly promotions: object[];
@@ -59,6 +62,8 @@ function fakeGroup(listeners: ReadonlySet<() => void>): FakeGroup {
     applied: { term: 4, index: 100 },
     receipt: {},
     status: {},
+    policies: new Map(),
+    isWitness: false,
     ...{ acksWished: [], barriers: { count: 0 }, promotions: [], transfers: [], nodeChanges: [] },
     lead: (place) => {
       group.place = place;
@@ -110,6 +115,9 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
       return group.followerWrites;
     },
     forwardsEdits: false,
+    ...{ leaderChoice: 'elected', readLease: false },
+    policies: () => group.policies,
+    hasDocuments: () => !group.isWitness,
     status: () => statusOf(name, group),
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
     nodes: {
@@ -161,7 +169,7 @@ function statusOf(name: string, { applied, place, status }: FakeGroup): ClusterS
   return {
     ...{ role: place.kind === 'here' ? 'leader' : 'follower', term: applied.term, leader },
     ...{ hasQuorum: leader !== undefined, commit: applied.index, applied: applied.index },
-    ...{ epochs: [], members: [] },
+    ...{ epochs: [], members: [], kind: 'voter', quorum: undefined },
     ...status,
   };
 }

@@ -3,6 +3,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeNode, startFakeNode } from './fake-cluster.ts';
 
+const policy = { followers: 'majority', onTimeout: 'fail', timeoutMs: 5_000 } as const;
+const policies = new Map([
+  ['ledger', { policy: 'semi-sync', ...policy } as const],
+  ['log', { policy: 'async', ...policy } as const],
+]);
+
 let leader: FakeNode;
 let follower: FakeNode;
 
@@ -185,8 +191,10 @@ describe('a leaderless database', () => {
 
 describe('/_cluster', () => {
   it('shows the group as the node sees it', async () => {
-    leader.group.stalenessMs = 0;
+    leader.group.stalenessMs = 1.2345;
+    leader.group.policies = policies;
     leader.group.status = {
+      quorum: { voters: 3, needed: 2, inTouch: 3 },
       epochs: [{ term: 3, leader: 'n2', firstIndex: 1 }],
       members: [
         { name: 'n1', id: 'n1#aa', kind: 'voter' },
@@ -197,8 +205,13 @@ describe('/_cluster', () => {
     const { json } = await leader.app.request('GET', '/_cluster');
     const unknown = { url: null, lag_entries: null, lag_ms: null, last_heard_ms: null };
     expect(json).toEqual({
-      ...{ node: 'n1', role: 'leader', term: 4, leader: 'n1', has_quorum: true, commit: 100, applied: 100 },
-      ...{ staleness_ms: 0, follower_writes: 'forward' },
+      ...{ node: 'n1', kind: 'voter', role: 'leader', term: 4, leader: 'n1', commit: 100, applied: 100 },
+      ...{ has_quorum: true, quorum: { voters: 3, needed: 2, in_touch: 3 }, staleness_ms: 1 },
+      ...{ leader_choice: 'elected', follower_writes: 'forward', read_lease: false },
+      acknowledgement: {
+        ledger: { ack: 'semi-sync', followers: 'majority', on_timeout: 'fail', ack_timeout_ms: 5_000 },
+        log: { ack: 'async', on_timeout: 'fail', ack_timeout_ms: 5_000 },
+      },
       epochs: [{ term: 3, leader: 'n2', first_index: 1 }],
       nodes: [
         { ...unknown, name: 'n1', id: 'n1#aa', kind: 'voter', role: 'leader' },
@@ -309,7 +322,9 @@ describe('probes', () => {
 describe('/metrics', () => {
   it('is what Prometheus reads, with the state of the group', async () => {
     leader.group.stalenessMs = 1_500;
+    leader.group.policies = policies;
     leader.group.status = {
+      quorum: { voters: 3, needed: 2, inTouch: 3 },
       members: [
         { name: 'n1', id: 'n1#aa', kind: 'voter' },
         { name: 'n2', id: 'n2#bb', kind: 'voter', lagEntries: 5, lagMs: 250 },
@@ -328,6 +343,10 @@ describe('/metrics', () => {
       'tercet_group_is_leader 1',
       'tercet_group_has_quorum 1',
       'tercet_group_applied_index 100',
+      'tercet_group_voters 3',
+      'tercet_group_voters_needed 2',
+      'tercet_group_voters_in_touch 3',
+      'tercet_group_ack_policy{database="ledger",ack="semi-sync(majority)",on_timeout="fail"} 1',
       'tercet_group_staleness_seconds 1.5',
       'tercet_group_lag_entries{member="n2"} 5',
       'tercet_group_lag_seconds{member="n2"} 0.25',

@@ -1,5 +1,6 @@
 /** `/_cluster`: the group of single-leader databases, and who leads it. */
 
+import type { AckSettings } from '../../database/model.ts';
 import { failure } from '../../errors.ts';
 import { hasBody, holdBody } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
@@ -7,7 +8,7 @@ import { forwardedHeader } from '../forwarder.ts';
 import { asObject, member, parseJson } from '../json-guard.ts';
 import { flag } from '../query.ts';
 import { sendJson } from '../respond.ts';
-import type { ClusterServices, JsonObject } from '../services.ts';
+import type { ClusterServices, ClusterStatus, JsonObject } from '../services.ts';
 import { goToLeader } from '../single-leader.ts';
 import { changeNodes, removeNode, rounded, showNodes, shownMember } from './cluster-nodes.ts';
 
@@ -22,17 +23,22 @@ export function showCluster(exchange: Exchange): void {
   }
   if (exchange.segments.length > 1) throw failure('not_found', 'missing');
   const { name } = exchange.services.node;
-  const { role, term, leader, hasQuorum, commit, applied, epochs, members } = cluster.status();
+  const { role, term, leader, kind, hasQuorum, quorum, commit, applied, epochs, members } = cluster.status();
   sendJson(exchange, 200, {
     node: name,
+    kind: kind ?? null,
     role,
     term,
     leader: leader ?? null,
     has_quorum: hasQuorum ?? null,
+    quorum: quorum === undefined ? null : shownQuorum(quorum),
     commit,
     applied,
     staleness_ms: rounded(cluster.stalenessMs()),
+    leader_choice: cluster.leaderChoice,
     follower_writes: cluster.followerWrites,
+    read_lease: cluster.readLease,
+    acknowledgement: Object.fromEntries([...cluster.policies()].map(shownPolicy)),
     epochs: epochs.map((epoch) => ({
       term: epoch.term,
       leader: epoch.leader,
@@ -40,6 +46,15 @@ export function showCluster(exchange: Exchange): void {
     })),
     nodes: members.map((each) => shownMember(exchange, each, leader)),
   });
+}
+
+function shownQuorum({ voters, needed, inTouch }: NonNullable<ClusterStatus['quorum']>): object {
+  return { voters, needed, in_touch: inTouch ?? null };
+}
+
+function shownPolicy([name, { policy, followers, onTimeout, timeoutMs }]: readonly [string, AckSettings]) {
+  const wanted = policy === 'semi-sync' ? { followers } : {};
+  return [name, { ack: policy, ...wanted, on_timeout: onTimeout, ack_timeout_ms: timeoutMs }] as const;
 }
 
 /** `DELETE /_cluster/nodes/{name}`; nothing else below `/_cluster` can be deleted. */

@@ -1,9 +1,13 @@
 /** What orchestrators and monitors ask a node: `/livez`, `/readyz`, `/metrics`. */
 
 import { memoryUsage } from 'node:process';
+import type { AckSettings } from '../../database/model.ts';
 import type { Exchange } from '../exchange.ts';
 import { sendBytes, sendJson } from '../respond.ts';
-import type { ClusterMember, ClusterServices, LeaderlessFigures } from '../services.ts';
+import type { ClusterMember, ClusterServices, ClusterStatus, LeaderlessFigures } from '../services.ts';
+
+/** Every database more is a time series more. */
+const labelledDatabasesMax = 100;
 
 /** The process answers. Whether it can do its work is no reason to start it anew. */
 export function live(exchange: Exchange): void {
@@ -95,7 +99,7 @@ function ofNode({ services, shared: { counters, feeds } }: Exchange): Family[] {
 }
 
 function ofGroup(cluster: ClusterServices): Family[] {
-  const { applied, commit, epochs, hasQuorum, leader, members, role, term } = cluster.status();
+  const { applied, commit, epochs, hasQuorum, leader, members, quorum, role, term } = cluster.status();
   const stalenessMs = cluster.stalenessMs();
   const yes = (isSo: boolean): Sample => ({ value: isSo ? 1 : 0 });
   const common = [
@@ -109,7 +113,13 @@ function ofGroup(cluster: ClusterServices): Family[] {
   return [
     ...common,
     ...(hasQuorum === undefined ? [] : [gauge('group_has_quorum', '1 with a quorum.', yes(hasQuorum))]),
+    ...(quorum === undefined ? [] : quorumGauges(quorum)),
     ...(stalenessMs === undefined ? [] : [staleness(stalenessMs)]),
+    gauge(
+      'group_ack_policy',
+      '1 for the acknowledgement of each single-leader database.',
+      ...[...cluster.policies()].slice(0, labelledDatabasesMax).map(policySample),
+    ),
     gauge(
       'group_lag_entries',
       'Entries that a member lacks, told by the leader.',
@@ -139,6 +149,23 @@ function ofLeaderless({ hints, hintsPending, phi, readRepairs, rounds }: Leaderl
     gauge('peer_phi', "How surprising a peer's silence is.", ...peers),
   ];
   return families.filter(({ samples }) => samples.length > 0);
+}
+
+function quorumGauges({ inTouch, needed, voters }: NonNullable<ClusterStatus['quorum']>): Family[] {
+  return [
+    gauge('group_voters', 'Members that count for a majority.', { value: voters }),
+    gauge('group_voters_needed', 'How many of them are one.', { value: needed }),
+    gauge(
+      'group_voters_in_touch',
+      'How many of them the leader hears, told by the leader.',
+      ...(inTouch === undefined ? [] : [{ value: inTouch }]),
+    ),
+  ];
+}
+
+function policySample([database, { policy, followers, onTimeout }]: readonly [string, AckSettings]): Sample {
+  const ack = policy === 'semi-sync' ? `semi-sync(${followers})` : policy;
+  return { labels: { database, ack, on_timeout: onTimeout }, value: 1 };
 }
 
 function staleness(stalenessMs: number): Family {

@@ -1,0 +1,112 @@
+import { expect, it } from 'vitest';
+import { asIndex, asTerm } from '../single-leader/entry.ts';
+import type { Group, GroupStatus } from './group.ts';
+import type { SurveyedMember } from './group-administration.ts';
+import { promoteHere } from './promotion.ts';
+
+const status = {
+  ...{
+    self: 'n2',
+    id: 'n2#bb',
+    leader: undefined,
+    commit: 90,
+    lastIndex: 100,
+    lastTerm: 4,
+    fencedOut: false,
+  },
+} as unknown as GroupStatus;
+
+function member(name: string, answers: boolean, more: Partial<SurveyedMember> = {}): SurveyedMember {
+  return { name, kind: 'voter', answers, ...more };
+}
+
+function groupOf(members: readonly SurveyedMember[], own: Partial<GroupStatus> = {}) {
+  const asked: string[] = [];
+  const group: Pick<Group, 'status' | 'survey' | 'promote' | 'forcePromotion'> = {
+    status: () => ({ ...status, ...own }),
+    survey: async () => members,
+    promote: async () => {
+      asked.push('promote');
+      return 'elected';
+    },
+    forcePromotion: async () => {
+      asked.push('force');
+      return 'elected';
+    },
+  };
+  return { group: group as Group, asked };
+}
+
+const force = { dryRun: false, force: true };
+
+it('an ordinary promotion loses nothing, and fences the leader', async () => {
+  const { group, asked } = groupOf([], { leader: 'n1' });
+  const plan = { node: 'n2', leader: 'n1', may_lose: 'nothing', fenced: ['n1'] };
+  const dry = await promoteHere(group, { dryRun: true, force: false }, 'elected');
+  expect(dry).toMatchObject({ ok: true, dry_run: true, uncommitted_entries_here: 10, ...plan });
+  expect(asked).toEqual([]);
+  expect(await promoteHere(group, { dryRun: false, force: false }, 'elected')).toMatchObject({
+    outcome: 'elected',
+    ...plan,
+  });
+  expect(asked).toEqual(['promote']);
+});
+
+it('an appointment does not wait until the successor has what only the leader had', async () => {
+  const dryRun = { dryRun: true, force: false };
+  const may = { may_lose: expect.stringContaining('only the old leader has') };
+  expect(await promoteHere(groupOf([], { leader: 'n1' }).group, dryRun, 'appointed')).toMatchObject(may);
+  expect(await promoteHere(groupOf([]).group, dryRun, 'elected')).toMatchObject(may);
+});
+
+it('is forced where a majority is gone, and says whom that fences and what they may have had', async () => {
+  const { group, asked } = groupOf([member('n1', false), member('n2', true), member('n3', false)]);
+  const dry = await promoteHere(group, { dryRun: true, force: true }, 'elected');
+  expect(dry).toMatchObject({
+    ...{ ok: true, dry_run: true, known_only_to: [], fenced: ['n1', 'n3'] },
+    may_lose: expect.stringContaining('what only n1, n3 hold'),
+  });
+  expect(asked).toEqual([]);
+  expect(await promoteHere(group, force, 'elected')).toMatchObject({ ok: true, outcome: 'elected' });
+  expect(asked).toEqual(['force']);
+});
+
+it('says who of those that answer has more than this node', async () => {
+  const at = (index: number, term: number) => ({ last: { index: asIndex(index), term: asTerm(term) } });
+  const { group } = groupOf([
+    ...[member('n1', false), member('n2', true, at(100, 4)), member('n3', false)],
+    ...[
+      member('n4', true, { kind: 'learner', ...at(107, 4) }),
+      member('n5', true, { kind: 'learner', ...at(3, 5) }),
+    ],
+  ]);
+  expect(await promoteHere(group, { dryRun: true, force: true }, 'elected')).toMatchObject({
+    known_only_to: ['n4: 7 entries more', 'n5: entries of a later term'],
+  });
+});
+
+it('is not forced while a majority answers, and says what does it instead', async () => {
+  const { group, asked } = groupOf([
+    ...[member('n1', false), member('n2', true), member('n3', true, { kind: 'witness' })],
+  ]);
+  const dry = await promoteHere(group, { dryRun: true, force: true }, 'elected');
+  expect(dry).toMatchObject({ ok: false, refused: expect.stringContaining('2 of 3 voters') });
+  await expect(promoteHere(group, force, 'elected')).rejects.toMatchObject({
+    code: 'precondition_failed',
+    reason: expect.stringContaining('use "tercet promote n2" without --force'),
+  });
+  expect(asked).toEqual([]);
+});
+
+it('is not forced on a node that could not lead', async () => {
+  const witness = groupOf([
+    member('n1', false),
+    member('n2', true, { kind: 'witness' }),
+    member('n3', false),
+  ]);
+  await expect(promoteHere(witness.group, force, 'elected')).rejects.toThrow('n2 is no voter, but a witness');
+  const stranger = groupOf([member('n1', false)]);
+  await expect(promoteHere(stranger.group, force, 'elected')).rejects.toThrow('n2 is no voter:');
+  const fenced = groupOf([member('n1', false), member('n2', true)], { fencedOut: true });
+  await expect(promoteHere(fenced.group, force, 'elected')).rejects.toThrow('A majority went on without n2');
+});
