@@ -34,6 +34,8 @@ test('a node that cannot open leaves nothing open behind it', async () => {
   await Promise.all([first.close(), second.close()]);
 });
 
+const patience = { timeout: 20_000, interval: 50 };
+
 test.each([
   [true, 'lease'],
   [false, 'quorum'],
@@ -42,11 +44,11 @@ test.each([
   const answered = (path: string, method = 'GET') => fetch(`${node.url}${path}`, { method });
   await vi.waitFor(async () => {
     expect((await answered('/ledger?strategy=single-leader', 'PUT')).status).not.toBe(503);
-  });
+  }, patience);
   await vi.waitFor(async () => {
     const { headers } = await answered('/ledger/_all_docs');
     expect(headers.get('tercet-consistency')).toBe(`linearizable;by=${proof}`);
-  });
+  }, patience);
   await node.close();
 });
 

@@ -77,43 +77,6 @@ it('promote tells the node that is named, through any node', async () => {
   ]);
 });
 
-it('node lists, adds, promotes and removes members, through any node', async () => {
-  const node = (...words: string[]) => tercet(['node', ...words, '--url', follower.app.url]);
-  const { out } = await node('list');
-  expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
-    ['NODE', 'KIND', 'ROLE', 'LAG', 'URL'],
-    ['n1', 'voter', 'leader', '-', leader.app.url],
-    ['n2', 'voter', 'follower', '3', '-'],
-    [''],
-  ]);
-  const said = [
-    await node('add', 'n4=http://127.0.0.1:4'),
-    await node('add', 'n5=http://127.0.0.1:5', '--witness'),
-    await node('promote', 'n4'),
-    await node('remove', 'n4'),
-  ];
-  expect(said.map(({ code, out: text }) => [code, text.split('\n').length])).toEqual(Array(4).fill([0, 2]));
-  expect(said[0]?.out).toContain('tercet node promote n4');
-  expect(leader.group.nodeChanges).toEqual([
-    'add n4 http://127.0.0.1:4 learner',
-    'add n5 http://127.0.0.1:5 witness',
-    'promote n4',
-    'remove n4',
-  ]);
-});
-
-it.each([
-  [['node', 'ad', 'n4=http://n4'], 'did you mean add?'],
-  [['node', 'add', 'n4'], 'write NAME=URL'],
-  [['node', 'add', 'n4=http://n4', '--witness', '--learner'], 'keep one'],
-  [['node', 'promote'], 'NAME is missing'],
-  [['node', 'list', '--witness'], 'no flag --witness'],
-])('a mistake on the command line is one line that says what to write: %j', async (argv, wanted) => {
-  const { code, errors } = await tercet(argv);
-  expect([code, errors]).toEqual([2, expect.stringMatching(/^tercet: [^\n]+\n$/)]);
-  expect(errors).toContain(wanted);
-});
-
 it('a refusal is one line that says what to do', async () => {
   const outcomes = await Promise.all([
     tercet(['status', '--url', 'http://127.0.0.1:1']),

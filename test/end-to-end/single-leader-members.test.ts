@@ -77,7 +77,7 @@ test('a node joins a running cluster, becomes a voter, and takes the place of th
   await agreedLeader([other, joined]);
   expect(await missingOn(joined, [...load.acknowledged, written])).toEqual({});
   expect(await changesOf(joined)).toEqual(await changesOf(other));
-}, 60_000);
+}, 120_000);
 
 test('one node grows into a cluster, and says what is wrong with what it is asked', async () => {
   const first = await harness.startNode({ name: 'n1' });
@@ -112,4 +112,4 @@ test('one node grows into a cluster, and says what is wrong with what it is aske
   const { text } = await tercetNode(second, 'list');
   expect(text.split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['NODE', 'n1', 'n2', '']);
   expect(text).toContain(first.url);
-}, 60_000);
+}, 120_000);
