@@ -3,8 +3,8 @@
  *
  * Head (`h`): what a document is now. The fixed part comes first so that lists can skip tombstones and read the
  * winner's id without decoding the graph.
- *   u8 format · u8 flags (1 winner deleted, 2 stamped) · u48 sequence · u8 winner length · u32 graph length ·
- *   u32 attachments length · winner · stamp, if any · graph · attachments (JSON) · winner's body
+ *   u8 format · u8 flags (1 winner deleted, 2 stamped, 4 no other leaf) · u48 sequence · u8 winner length ·
+ *   u32 graph length · u32 attachments length · winner · stamp, if any · graph · attachments (JSON) · winner's body
  * Body (`b`): u32 attachments length, its highest bit set when stamped · stamp, if any · attachments (JSON) · body
  * Stamp: u48 milliseconds · u16 counter · u8 length of the node's name · name
  * Change (`q`): u8 flags (1 winner deleted, 2 leaves left out) · u16 leaf count · leaves (u8 length, text) · id
@@ -21,6 +21,7 @@ const FORMAT = 1;
 const HEAD_FIXED_BYTES = 17;
 const DELETED = 1;
 const STAMPED = 2;
+const SOLE_LEAF = 4;
 const BODY_STAMPED = 0x8000_0000;
 const STAMP_FIXED_BYTES = 9;
 const LEAVES_LEFT_OUT = 2;
@@ -71,7 +72,10 @@ export function encodeHead(head: Head): Uint8Array {
     HEAD_FIXED_BYTES + winnerLength + stamp.length + graph.length + attachments.length + head.body.length,
   );
   bytes[0] = FORMAT;
-  bytes[1] = (head.deleted ? DELETED : 0) | (stamp.length > 0 ? STAMPED : 0);
+  bytes[1] =
+    (head.deleted ? DELETED : 0) |
+    (stamp.length > 0 ? STAMPED : 0) |
+    (head.graph.leaves.length === 1 ? SOLE_LEAF : 0);
   writeU48(bytes, 2, head.sequence);
   bytes[8] = winnerLength;
   bytes.writeUInt32BE(graph.length, 9);
@@ -108,6 +112,11 @@ export function decodeHeadSummary(record: Uint8Array): HeadSummary {
     deleted: (bytes[1]! & DELETED) !== 0,
     sequence: readU48(bytes, 2),
   };
+}
+
+/** The only leaf of a document; undefined when it has several, or was written before this was noted. */
+export function decodeSoleLeaf(record: Uint8Array): Revision | undefined {
+  return (record[1]! & SOLE_LEAF) === 0 ? undefined : decodeHeadSummary(record).winner;
 }
 
 /** The winner's attachments and body, without decoding the graph: the hot path of reads. */

@@ -7,12 +7,11 @@ import { digestOf, generationOf, type Revision } from '../document/revision.ts';
 import { nodeOf } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
 import type { Stamp } from '../document/stamp.ts';
-import { treeLeaves } from '../document/tree-projection.ts';
 import { keyKinds } from '../store/keys.ts';
 import { recordOf } from './apply.ts';
 import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
 import { type DocumentContext, readOpenRevisions } from './reads.ts';
-import { decodeHead } from './records.ts';
+import { decodeHead, decodeSoleLeaf } from './records.ts';
 import type { Turn } from './turn.ts';
 
 /** A revision that needs nothing but the contents of its attachments, which it names by their digests. */
@@ -23,13 +22,16 @@ export interface WholeRevision extends Omit<ReplicatedRevision, 'parents' | 'sta
   readonly stamp?: Stamp;
 }
 
-/** In no particular order; none where there never was such a document. */
+/**
+ * In no particular order; none where there never was such a document. Derived tombstones may be left out: what they say
+ * follows from the others.
+ */
 export function leafRevisions(context: DocumentContext, id: string): readonly Revision[] {
   const record = context.store.get(context.keys.ofText(keyKinds.head, id));
   if (record === undefined) return [];
-  const { graph, winner } = decodeHead(id, record);
-  if (graph.nodes.length === 1) return [winner];
-  return treeLeaves(graph, context.digest).map((leaf) => leaf.revision);
+  const sole = decodeSoleLeaf(record);
+  if (sole !== undefined) return [sole];
+  return decodeHead(id, record).graph.leaves.map((leaf) => leaf.revision);
 }
 
 /** All leaves, or what became of the revisions that are named. */

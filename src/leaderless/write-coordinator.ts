@@ -46,6 +46,8 @@ export interface WriteSend {
   readonly standsInFor: string | undefined;
 }
 
+const nobody: readonly string[] = [];
+
 type AskStatus = 'waiting' | 'late' | WriteReply['kind'];
 
 interface Asked {
@@ -164,7 +166,8 @@ function receiptOf(state: WriteState): WriteReceipt {
 }
 
 /** Stand-ins that have the write durable for this owner. */
-function holdsFor({ asked }: WriteState, owner: string): readonly string[] {
+function holdsFor({ asked, plan }: WriteState, owner: string): readonly string[] {
+  if (asked.size === plan.owners.length) return nobody; // Most writes need no stand-in.
   return [...asked].flatMap(([node, { owner: of, status }]) =>
     of === owner && node !== owner && status === 'durable' ? [node] : [],
   );

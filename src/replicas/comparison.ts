@@ -144,7 +144,7 @@ export class Comparison {
         });
       });
       if (told.includes('no_database')) throw new RoundFailure('the database is not there');
-      const revisions = told.flatMap((each) => (typeof each === 'string' ? [] : each));
+      const revisions = told.flatMap((each) => (typeof each === 'string' ? [] : each.revisions));
       this.#pay(bytesOf(revisions));
       await joining.fetchContents(this.#peer, this.#set, revisions);
       if ((await joining.joinHere(this.#set, revisions)) === 'not_now')

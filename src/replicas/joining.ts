@@ -86,7 +86,7 @@ export class Joining {
     const revisions = await new Promise<readonly WholeRevision[]>((resolve) => {
       this.#options.caller.documents(node, names, (reply) => {
         const answers = reply.kind === 'answered' ? reply.answers : [];
-        resolve(answers.flatMap((told) => (typeof told === 'string' ? [] : told)));
+        resolve(answers.flatMap((told) => (typeof told === 'string' ? [] : told.revisions)));
       });
     });
     if (revisions.length === 0) return;

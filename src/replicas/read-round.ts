@@ -7,8 +7,7 @@
  */
 
 import { committedOf } from '../database/leaderless.ts';
-import { leafRevisions, type WholeRevision, wholeDocument } from '../database/whole-documents.ts';
-import { contributionOfLeaves } from '../leaderless/contribution.ts';
+import type { WholeRevision } from '../database/whole-documents.ts';
 import {
   addReadReply,
   closeRead,
@@ -27,11 +26,12 @@ import type { Clock } from '../runtime/ports.ts';
 import type { ToldDigest } from './answer-codec.ts';
 import type { Reply } from './call-batches.ts';
 import type { Delivery } from './delivery.ts';
+import { digestHere, digestOfHeld, documentHere } from './holding.ts';
 import type { JoinOutcome } from './joining.ts';
 import type { Liveness } from './liveness.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import type { ReplicaSet } from './replica-sets.ts';
-import type { ToldDocument } from './revision-codec.ts';
+import type { HeldDocument, ToldDocument } from './revision-codec.ts';
 
 export interface ReadRoundContext {
   readonly self: string;
@@ -91,8 +91,7 @@ export class ReadRound {
     this.#onDecided = onDecided;
     const { self, clock, liveness } = context;
     const committed = committedOf(set.database);
-    const leaves = leafRevisions(committed, id);
-    this.#ownDigest = leaves.length === 0 ? undefined : contributionOfLeaves(id, leaves, committed.digest);
+    this.#ownDigest = digestHere(set.database, id);
     this.#agreeing = [self];
     const others = liveness.preferred(set.owners.filter((node) => node !== self));
     const { r, pr, quorum, readRepair } = settings;
@@ -135,9 +134,10 @@ export class ReadRound {
     const told = reply.kind === 'answered' ? reply.answers[0] : undefined;
     if (told === 'not_now') return this.#ask({ to: from, want: 'full' });
     if (told === undefined || told === 'no_database') return this.#disagree({ kind: 'refused', from });
-    const tell = () => this.#disagree({ kind: 'full', from, digest: this.#digestOf(told), held: told });
-    const hasContents = told.some(({ attachments }) => attachments.length > 0);
-    if (hasContents) void this.#context.fetchContents(from, this.#set, told).then(tell);
+    const tell = () => this.#disagree(this.#fullReply(from, told));
+    const { revisions } = told;
+    const hasContents = revisions.some(({ attachments }) => attachments.length > 0);
+    if (hasContents) void this.#context.fetchContents(from, this.#set, revisions).then(tell);
     else tell();
   }
 
@@ -155,9 +155,8 @@ export class ReadRound {
   }
 
   #tellOwn(): void {
-    const held = wholeDocument(committedOf(this.#set.database), this.#id, 'all');
-    const { self: from } = this.#context;
-    this.#take(addReadReply(this.#state, { kind: 'full', from, digest: this.#digestOf(held), held }));
+    const held = documentHere(this.#set.database, this.#id);
+    this.#take(addReadReply(this.#state, this.#fullReply(this.#context.self, held)));
   }
 
   #take({ asks, state }: ReadStep<WholeRevision>): void {
@@ -189,10 +188,9 @@ export class ReadRound {
     this.#onDecided(decided);
   }
 
-  #digestOf(held: readonly WholeRevision[]): string | undefined {
-    if (held.length === 0) return undefined;
-    const leaves = held.map(({ revision }) => revision);
-    return contributionOfLeaves(this.#id, leaves, committedOf(this.#set.database).digest);
+  #fullReply(from: string, told: HeldDocument): ReadReply<WholeRevision> {
+    const digest = digestOfHeld(this.#set.database, this.#id, told);
+    return { kind: 'full', from, digest, held: told.revisions, grave: told.grave };
   }
 
   /** One timer for all who are asked: the one that is waited for longest. */

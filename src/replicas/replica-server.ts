@@ -6,13 +6,11 @@
 
 import { applyReplicated } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
-import { committedOf } from '../database/leaderless.ts';
 import type { Turn } from '../database/turn.ts';
-import { leafRevisions, type WholeRevision, wholeDocument } from '../database/whole-documents.ts';
+import type { WholeRevision } from '../database/whole-documents.ts';
 import { revisionOf } from '../document/revision.ts';
 import { nodeOf } from '../document/revision-graph.ts';
 import { TercetError } from '../errors.ts';
-import { contributionOfLeaves } from '../leaderless/contribution.ts';
 import {
   type DocumentName,
   decodeNames,
@@ -21,6 +19,7 @@ import {
   type ToldDigest,
   type Verdict,
 } from './answer-codec.ts';
+import { digestHere, documentHere } from './holding.ts';
 import { type ArrivedRevision, decodeInserts, encodeDocuments, type ToldDocument } from './revision-codec.ts';
 
 export interface ReplicaServerContext {
@@ -77,9 +76,9 @@ export class ReplicaServer {
       if (left <= 0) return 'not_now';
       const database = this.#context.databaseOf(identity);
       if (database === undefined) return 'no_database';
-      const revisions = wholeDocument(committedOf(database), id, 'all');
-      for (const { body } of revisions) left -= body.length;
-      return revisions;
+      const held = documentHere(database, id);
+      for (const { body } of held.revisions) left -= body.length;
+      return held;
     });
     return encodeDocuments(answer);
   }
@@ -87,9 +86,8 @@ export class ReplicaServer {
   #digestOf({ identity, id }: DocumentName): ToldDigest {
     const database = this.#context.databaseOf(identity);
     if (database === undefined) return { kind: 'no_database' };
-    const leaves = leafRevisions(committedOf(database), id);
-    if (leaves.length === 0) return { kind: 'no_document' };
-    return { kind: 'digest', digest: contributionOfLeaves(id, leaves, committedOf(database).digest) };
+    const digest = digestHere(database, id);
+    return digest === undefined ? { kind: 'no_document' } : { kind: 'digest', digest };
   }
 
   async #join(database: Database, arrivals: readonly ArrivedRevision[]): Promise<readonly Verdict[]> {

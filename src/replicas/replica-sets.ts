@@ -23,10 +23,17 @@ export interface ReplicaSetsOptions {
   readonly digest: Digest;
 }
 
+interface Placed {
+  readonly n: number;
+  readonly nodes: readonly string[];
+  readonly placement: Placement;
+}
+
 export class ReplicaSets {
   readonly #options: ReplicaSetsOptions;
   readonly #names = new Map<string, string>();
-  readonly #placements = new Map<string, { readonly key: string; readonly placement: Placement }>();
+  readonly #placements = new Map<string, Placed>();
+  readonly #sets = new Map<string, { readonly set: ReplicaSet; readonly placement: Placement }>();
   #databases: Databases | undefined;
   #stop: () => void = () => {};
 
@@ -59,9 +66,16 @@ export class ReplicaSets {
       return undefined;
     }
     const { identity, settings } = replication;
+    const database = databases.get(name);
     const placement = this.#placementOf(identity, settings.n);
+    const known = this.#sets.get(name);
+    const isSame =
+      known?.set.settings === settings && known.set.database === database && known.placement === placement;
+    if (isSame) return known.set;
     const isOwner = placement.owners.includes(this.self);
-    return { ...placement, database: databases.get(name), identity, settings, isOwner };
+    const set = { ...placement, database, identity, settings, isOwner };
+    this.#sets.set(name, { set, placement });
+    return set;
   }
 
   byIdentity(identity: string): ReplicaSet | undefined {
@@ -81,16 +95,17 @@ export class ReplicaSets {
   /** Computed anew only when nodes come or go. */
   #placementOf(identity: string, n: number): Placement {
     const nodes = this.#options.nodes();
-    const key = `${n} ${nodes.join(' ')}`;
     const known = this.#placements.get(identity);
-    if (known?.key === key) return known.placement;
+    const isSame = known?.n === n && nodes.length === known.nodes.length;
+    if (isSame && nodes.every((node, at) => node === known.nodes[at])) return known.placement;
     const placement = placementOf({ database: identity, nodes, n }, this.#options.digest);
-    this.#placements.set(identity, { key, placement });
+    this.#placements.set(identity, { n, nodes, placement });
     return placement;
   }
 
   #readNames(databases: Databases): void {
     this.#names.clear();
+    this.#sets.clear();
     for (const name of databases.names()) {
       const replication = databases.replication(name);
       if (replication.strategy === 'leaderless') this.#names.set(replication.identity, name);

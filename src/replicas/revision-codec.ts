@@ -64,20 +64,33 @@ export function decodeInserts(bytes: Uint8Array): ArrivedRevision[] {
   return items;
 }
 
+/** All leaves of a document, or the tombstones of its grave. */
+export interface HeldDocument {
+  readonly revisions: readonly WholeRevision[];
+  readonly grave: readonly Revision[];
+}
+
 /** `not_now`: the answer was full, ask again. */
-export type ToldDocument = readonly WholeRevision[] | 'not_now' | 'no_database';
+export type ToldDocument = HeldDocument | 'not_now' | 'no_database';
 
 /** What a replica has of documents, each as all of its leaves. */
 export function encodeDocuments(documents: readonly ToldDocument[]): Uint8Array {
   const prepared = documents.map((told) =>
     typeof told === 'string'
       ? []
-      : told.map((revision) => prepare({ identity: '', revision, isWhole: true })),
+      : told.revisions.map((revision) => prepare({ identity: '', revision, isWhole: true })),
   );
-  const bytesMax = prepared.flat().reduce((sum, each) => sum + each.bytesMax, 4 * documents.length);
+  const graves = documents.flatMap((told) => (typeof told === 'string' ? [] : told.grave));
+  const graveBytes = graves.reduce((sum, { length }) => sum + 2 + 3 * length, 6 * documents.length);
+  const bytesMax = prepared.flat().reduce((sum, each) => sum + each.bytesMax, graveBytes);
   const writer = new ByteWriter(bytesMax);
   for (const [index, told] of documents.entries()) {
-    writer.u32(told === 'not_now' ? notNow : told === 'no_database' ? noDatabase : told.length);
+    if (typeof told === 'string') {
+      writer.u32(told === 'not_now' ? notNow : noDatabase);
+      continue;
+    }
+    writer.u32(told.revisions.length).u16(told.grave.length);
+    for (const tombstone of told.grave) writer.utf8(tombstone);
     for (const revision of prepared[index] as readonly Prepared[]) writeRevision(writer, revision);
   }
   return writer.written();
@@ -91,7 +104,7 @@ export function decodeDocuments(bytes: Uint8Array): ToldDocument[] {
     const count = reader.u32();
     if (count === notNow) documents.push('not_now');
     else if (count === noDatabase) documents.push('no_database');
-    else documents.push(readRevisions(reader, count));
+    else documents.push(readHeld(reader, count));
   }
   return documents;
 }
@@ -100,10 +113,12 @@ const notNow = 0xffff_ffff;
 const noDatabase = 0xffff_fffe;
 
 /** A count that is wrong makes nobody allocate. */
-function readRevisions(reader: ByteReader, count: number): readonly WholeRevision[] {
+function readHeld(reader: ByteReader, count: number): HeldDocument {
+  const grave: Revision[] = [];
+  for (let left = reader.u16(); left > 0; left--) grave.push(reader.utf8() as Revision);
   const revisions: WholeRevision[] = [];
   while (revisions.length < count) revisions.push(readRevision(reader).revision);
-  return revisions;
+  return { revisions, grave };
 }
 
 interface Prepared {

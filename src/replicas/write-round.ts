@@ -50,6 +50,8 @@ export class WriteRound {
   /** Called once, when the client may be told. */
   readonly #onDecided: (outcome: DecidedOutcome) => void;
   #isDecided = false;
+  /** Somebody did not take it, or probably will not: most writes owe nobody anything. */
+  #mayOwe: boolean;
   #cancelDeadline: () => void = () => {};
   readonly #firstSends: readonly WriteSend[];
 
@@ -66,6 +68,7 @@ export class WriteRound {
     const { quorum, w, pw } = settings;
     const suspected = owners.filter((node) => node !== context.self && context.liveness.isSuspected(node));
     const { sends, state } = startWrite({ owners, standIns, w, pw, quorum, suspected });
+    this.#mayOwe = settings.hints && suspected.length > 0;
     this.#state = state;
     this.#firstSends = sends;
   }
@@ -97,22 +100,24 @@ export class WriteRound {
   }
 
   #onReply(reply: WriteReply): void {
+    if (reply.kind !== 'durable') this.#mayOwe = this.#settings.hints;
     this.#take(addWriteReply(this.#state, reply));
   }
 
   #close(): void {
+    this.#mayOwe = this.#settings.hints;
     this.#take({ state: closeWrite(this.#state), sends: [] });
   }
 
   #take({ state, sends }: WriteStep): void {
     this.#state = state;
     for (const send of sends) this.#send(send);
-    const outcome = writeOutcome(state);
-    if (outcome.kind !== 'open' && !this.#isDecided) {
+    const outcome = this.#isDecided ? undefined : writeOutcome(state);
+    if (outcome !== undefined && outcome.kind !== 'open') {
       this.#isDecided = true;
       this.#onDecided(outcome);
     }
-    if (this.#settings.hints) this.#keepOwed();
+    if (this.#mayOwe) this.#keepOwed();
     if (this.#isComplete()) this.#cancelDeadline();
   }
 

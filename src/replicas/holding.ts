@@ -1,0 +1,31 @@
+/** What the own replica has of a document, for others and for reads: its leaves, or the grave that is left of it. */
+
+import type { Database } from '../database/database.ts';
+import { committedOf } from '../database/leaderless.ts';
+import { leafRevisions, wholeDocument } from '../database/whole-documents.ts';
+import { contributionOfLeaves } from '../leaderless/contribution.ts';
+import type { HeldDocument } from './revision-codec.ts';
+
+/** Undefined when nothing is known of the document. A grave counts as the tombstones that it stands for. */
+export function digestHere(database: Database, id: string): string | undefined {
+  const { digest } = committedOf(database);
+  const leaves = leafRevisions(committedOf(database), id);
+  const held = leaves.length > 0 ? leaves : database.leaderless?.grave(id);
+  return held && contributionOfLeaves(id, held, digest);
+}
+
+export function documentHere(database: Database, id: string): HeldDocument {
+  const revisions = wholeDocument(committedOf(database), id, 'all');
+  const grave = revisions.length > 0 ? undefined : database.leaderless?.grave(id);
+  return { revisions, grave: grave ?? [] };
+}
+
+/** The digest of what a replica has sent. */
+export function digestOfHeld(
+  database: Database,
+  id: string,
+  { grave, revisions }: HeldDocument,
+): string | undefined {
+  const leaves = revisions.length > 0 ? revisions.map(({ revision }) => revision) : grave;
+  return leaves.length === 0 ? undefined : contributionOfLeaves(id, leaves, committedOf(database).digest);
+}
