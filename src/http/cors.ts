@@ -4,8 +4,9 @@ import type { Exchange } from './exchange.ts';
 import type { CorsSettings } from './services.ts';
 
 const exposedHeaders = 'Content-Type, Content-Length, Accept-Ranges, ETag, Location, X-Couch-Request-ID';
-/** What single-leader databases tell, and what a failed write does. */
-const exposedByCluster = 'Tercet-Consistency, Tercet-Leader, Tercet-Position, Tercet-Receipt, Tercet-Write';
+/** What single-leader and leaderless databases tell, and what a failed write does. */
+const exposedByCluster =
+  'Tercet-Consistency, Tercet-Leader, Tercet-Position, Tercet-Quorum, Tercet-Receipt, Tercet-Write';
 
 /** Headers for an answer to another origin; undefined for all other requests. */
 export function corsHeaders(exchange: Exchange): readonly string[] | undefined {

@@ -56,8 +56,8 @@ export interface WriteLoad {
   readonly acknowledged: AcknowledgedBy[];
   /** Answers that no dead node may cause. */
   readonly unexpected: string[];
-  /** The longest time without an acknowledged write since then. */
-  longestGapMs(sinceMs: number): number;
+  /** The longest time without an acknowledged write from then on, or up to a later time. */
+  longestGapMs(sinceMs: number, untilMs?: number): number;
   stop(): Promise<void>;
 }
 
@@ -94,8 +94,8 @@ export function startWriting(nodes: readonly TestNode[], database: string, prefi
   return {
     acknowledged,
     unexpected,
-    longestGapMs(sinceMs) {
-      const times = [sinceMs, ...acknowledgedAt.filter((at) => at > sinceMs)];
+    longestGapMs(sinceMs, untilMs = Number.POSITIVE_INFINITY) {
+      const times = [sinceMs, ...acknowledgedAt.filter((at) => at > sinceMs && at <= untilMs)];
       return Math.max(...times.slice(1).map((time, index) => time - times[index]!));
     },
     async stop() {
