@@ -48,8 +48,9 @@ export class Application {
     return this.#state.documents.get(document) ?? absent;
   }
 
-  apply(entries: readonly Entry[], settled: Settled): void {
-    const { state, operations } = applyEntries(this.#planned, entries);
+  /** @param mayJump a witness is spared what others fetch as a state */
+  apply(entries: readonly Entry[], { mayJump }: { readonly mayJump: boolean }, settled: Settled): void {
+    const { state, operations } = applyEntries(this.#planned, entries, mayJump);
     this.#planned = state;
     this.#commit(operations, (error) => {
       if (error === undefined && operations.length > 0) this.show(state);
@@ -81,6 +82,7 @@ export class Application {
 function applyEntries(
   before: AppliedState,
   entries: readonly Entry[],
+  mayJump: boolean,
 ): { readonly state: AppliedState; readonly operations: Operation[] } {
   const documents = new Map(before.documents);
   const recovered = new Set(before.recovered);
@@ -90,7 +92,10 @@ function applyEntries(
     // A state that was fetched meanwhile may include entries that were on their way here. Nothing is written for
     // them: the state may not be on the disk yet, and its index must not get there before it.
     if (entry.index <= index) continue;
-    assert(entry.index === index + 1, `entry ${entry.index} is applied right after entry ${index}`);
+    assert(
+      mayJump || entry.index === index + 1,
+      `entry ${entry.index} is applied right after entry ${index}`,
+    );
     index = entry.index;
     if (entry.body.kind === 'epoch') epochTerm = entry.term;
     if (entry.body.kind !== 'data') continue;

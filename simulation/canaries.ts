@@ -7,7 +7,7 @@
  */
 
 import type { Core } from '../src/replication/strategy.ts';
-import { asIndex, plus } from '../src/single-leader/entry.ts';
+import { asIndex, asTerm, plus } from '../src/single-leader/entry.ts';
 import type { DurableState, LogWrite, RaftEffect, RaftEvent } from '../src/single-leader/events.ts';
 import { entriesBetween } from '../src/single-leader/log.ts';
 import type { RaftMessage } from '../src/single-leader/messages.ts';
@@ -28,6 +28,10 @@ export interface Canary {
   readonly ignoresToken?: boolean;
   /** Entries that a deposed leader gives up are gone. */
   readonly dropsRecovered?: boolean;
+  /** A node whose disk was replaced goes on as who it was. */
+  readonly keepsIdentity?: boolean;
+  /** A witness answers reads, from the documents that it does not have. */
+  readonly letsWitnessAnswer?: boolean;
   /** Of a write that comes back and the one that is current, either may win. */
   readonly letsLateWritesWin?: boolean;
 }
@@ -117,6 +121,30 @@ export const plantedBugs: Readonly<Record<string, PlantedBug>> = {
     profile: 'elections',
     seedsMax: 20,
   },
+  'identity-kept': {
+    explanation: 'a node whose disk was replaced votes as who it was',
+    canary: { keepsIdentity: true },
+    profile: 'wipe',
+    seedsMax: 10,
+  },
+  'side-not-fenced': {
+    explanation: 'nobody takes notice that a membership was forced somewhere else',
+    canary: { core: hearNoLineage },
+    profile: 'force',
+    seedsMax: 5,
+  },
+  'witness-answers': {
+    explanation: 'a witness answers reads like everybody else',
+    canary: { letsWitnessAnswer: true },
+    profile: 'witness',
+    seedsMax: 3,
+  },
+  'appointed-unread': {
+    explanation: 'whoever is appointed gets every vote, whatever its log lacks',
+    canary: { core: obeyAppointments },
+    profile: 'appointed',
+    seedsMax: 20,
+  },
   'election-stuck': {
     explanation: 'from term 3 on nobody hears that it was voted for',
     canary: { core: hearNoVotes },
@@ -201,6 +229,24 @@ function acknowledgeAlone(core: RaftCore): RaftCore {
         }
       : event;
   return around(core, { event: asIfAsync });
+}
+
+function hearNoLineage(core: RaftCore, raft: Raft): RaftCore {
+  const isOfAnother = (event: RaftEvent) =>
+    event.kind === 'received' && event.message.lineage !== raft.lineage;
+  return around(core, { event: (event) => (isOfAnother(event) ? undefined : event) });
+}
+
+function obeyAppointments(core: RaftCore): RaftCore {
+  const longest = { index: asIndex(Number.MAX_SAFE_INTEGER), term: asTerm(Number.MAX_SAFE_INTEGER) };
+  const asked = (message: RaftMessage): RaftMessage =>
+    (message.kind === 'vote_request' || message.kind === 'pre_vote_request') &&
+    message.reason === 'appointment'
+      ? { ...message, last: longest }
+      : message;
+  return around(core, {
+    event: (event) => (event.kind === 'received' ? { ...event, message: asked(event.message) } : event),
+  });
 }
 
 function hearNoVotes(core: RaftCore, raft: Raft): RaftCore {

@@ -1,5 +1,6 @@
 /** The simulated nodes with their network, disks and clocks, and what the world can see of all of them at once. */
 
+import { diskDigits, nameOf, nodeIdOf } from '../src/cluster/group-node-id.ts';
 import { majorityOf } from '../src/replication/quorum.ts';
 import type { NodeId } from '../src/replication/strategy.ts';
 import type { Entry, Member, Membership, Term } from '../src/single-leader/entry.ts';
@@ -10,12 +11,13 @@ import type { Canary } from './canaries.ts';
 import type { FinalState } from './checkers/convergence.ts';
 import { FencingChecker } from './checkers/fencing.ts';
 import { SimulatedClock } from './clock.ts';
-import { decodeCommand, type NodeMessage } from './commands.ts';
+import { decodeCommand, type Letter } from './commands.ts';
 import { SimulatedDisk } from './disk.ts';
 import type { AppliedWrite } from './history.ts';
 import { Network } from './network.ts';
 import type { ReplicaSettings } from './replica.ts';
 import { SimulatedNode } from './simulated-node.ts';
+import { type Forced, Truth } from './truth.ts';
 import type { World } from './world.ts';
 
 export interface ClusterOptions {
@@ -24,46 +26,51 @@ export interface ClusterOptions {
   readonly settings: ReplicaSettings;
   readonly canary: Canary;
   readonly driftMillionthsMax: number;
+  /** The last founder is a witness. */
+  readonly hasWitness: boolean;
 }
 
 /** A node leads a term higher than any before; a leader's followers hold what it may not count as committed yet. */
 export type LeaderMoment = 'elected' | 'holds_old_majority';
 
 export class Cluster {
-  readonly network: Network<NodeMessage>;
+  readonly network: Network<Letter>;
   readonly fencing = new FencingChecker();
   /** The founders, and one more that waits to be taken in. */
   readonly nodes: readonly SimulatedNode[];
   readonly #world: World;
-  readonly #applied = new Map<number, AppliedWrite>();
-  /** Values that came back, and the first index at which they did. */
-  readonly #recovered = new Map<number, number>();
+  readonly #truth = new Truth();
+  /** Values that only disks had which are no more. */
+  readonly #destroyed = new Set<number>();
   #watch: ((moment: LeaderMoment, node: SimulatedNode) => void) | undefined;
   #lastElectedTerm = 0;
 
   constructor(options: ClusterOptions) {
     const { world } = options;
     this.#world = world;
-    const ids = Array.from({ length: options.nodes + 1 }, (_, index) => `n${index + 1}` as NodeId);
-    const members = ids.slice(0, -1).map((id): Member => ({ id, kind: 'voter' }));
+    const names = Array.from({ length: options.nodes + 1 }, (_, index) => `n${index + 1}`);
+    const members = names.slice(0, -1).map((name, index): Member => {
+      const isWitness = options.hasWitness && index === options.nodes - 1;
+      return { id: nodeIdOf(name, '1'.padStart(diskDigits, '0')), kind: isWitness ? 'witness' : 'voter' };
+    });
     const founders: Membership = { members, lineage: 0 as Term };
     this.network = new Network({
       world,
-      nodes: ids,
-      deliver: (from, to, message) => this.node(to).receive(from, message),
+      nodes: names,
+      deliver: (_from, to, letter) => this.node(to).receive(letter),
     });
     const random = world.random.fork('clocks');
-    this.nodes = ids.map((id, index) => {
+    this.nodes = names.map((name, index) => {
       const drift = random.between(-options.driftMillionthsMax, options.driftMillionthsMax);
       return new SimulatedNode({
-        id,
+        name,
         world,
-        disk: new SimulatedDisk({ world, node: id }),
+        disk: new SimulatedDisk({ world, node: name }),
         clock: new SimulatedClock(world, 1 + drift / 1_000_000),
         settings: options.settings,
         canary: options.canary,
         observer: this.#observer(),
-        send: (from, to, message) => this.#send(from, to, message),
+        send: (from, to, message) => this.#send({ from, to, message }),
         founders: index < options.nodes ? founders : undefined,
       });
     });
@@ -73,9 +80,11 @@ export class Cluster {
     for (const node of this.nodes) node.start();
   }
 
-  node(id: string): SimulatedNode {
-    const node = this.nodes.find((one) => one.id === id);
-    if (node === undefined) throw new Error(`no node ${id}`);
+  /** By name, or by the id of any member it was. */
+  node(nameOrId: string): SimulatedNode {
+    const name = nameOrId.includes('#') ? nameOf(nameOrId as NodeId) : nameOrId;
+    const node = this.nodes.find((one) => one.name === name);
+    if (node === undefined) throw new Error(`no node ${nameOrId}`);
     return node;
   }
 
@@ -92,57 +101,93 @@ export class Cluster {
 
   /** As the node that has applied most knows it. */
   membership(): readonly Member[] {
-    const known = this.nodes.filter((node) => node.membership() !== undefined);
+    const lineage = this.lineage();
+    const known = this.nodes.filter((node) => node.membership()?.lineage === lineage);
     known.sort((left, right) => (right.applied()?.index ?? 0) - (left.applied()?.index ?? 0));
     return known[0]?.membership()?.members ?? [];
   }
 
-  /** Whether these nodes are a majority, whichever of the memberships known somewhere is in force. */
+  /** The latest in which a membership was forced, as far as anybody has it in its log. */
+  lineage(): number {
+    return Math.max(0, ...this.nodes.map((node) => node.membership()?.lineage ?? 0));
+  }
+
+  /** Whether these members are a majority, whichever of the memberships known somewhere is in force. */
   isMajority(ids: readonly string[]): boolean {
+    const lineage = this.lineage();
     return this.nodes.every((node) => {
-      const voters = electors(node.membership() ?? { members: [], lineage: 0 as Term });
+      const membership = node.membership();
+      if (membership !== undefined && membership.lineage < lineage) return true;
+      const voters = electors(membership ?? { members: [], lineage: 0 as Term });
       const present = voters.filter((member) => ids.includes(member.id)).length;
       return voters.length === 0 || present >= majorityOf(voters.length);
     });
   }
 
-  /** The one order of the writes, as far as any node has applied it. */
-  appliedWrites(): AppliedWrite[] {
-    const isFirst = ({ index, value, isLate }: AppliedWrite) =>
-      !isLate || this.#recovered.get(value) === index;
-    return [...this.#applied.values()].filter(isFirst).sort((left, right) => left.index - right.index);
+  /** Somebody who was a member and is not the node of that name any more. */
+  hasStaleMember(): boolean {
+    return this.nodes.some((node) =>
+      (node.membership()?.members ?? []).some(({ id }) => this.node(id).id !== id),
+    );
   }
 
-  /** Values that came back as branches, or that the disk of a node which was removed still holds. */
+  /** Replaces the disk of a node. What only this disk had is gone. */
+  wipe(node: SimulatedNode): void {
+    for (const value of valuesOf(node.entriesOnDisk())) this.#destroyed.add(value);
+    node.wipe();
+  }
+
+  /** A node was told to go on without the others. */
+  forced(forced: Omit<Forced, 'at'>): void {
+    this.#truth.forced({ ...forced, at: this.#world.now() });
+  }
+
+  /** The one order of the writes, as far as any node has applied it. */
+  appliedWrites(): AppliedWrite[] {
+    return this.#truth.writes();
+  }
+
+  truth(): Truth {
+    return this.#truth;
+  }
+
+  /** Values that came back, or that the disk of a node which was removed still holds, or one that is no more. */
   recoveredValues(): ReadonlySet<number> {
     const members = new Set<string>(this.membership().map((member) => member.id));
     const outside = this.nodes.filter((node) => !members.has(node.id));
-    const held = outside.flatMap((node) => node.entriesOnDisk());
-    const values = held.flatMap(({ body }) => (body.kind === 'data' ? [decodeCommand(body.data).value] : []));
-    return new Set([...this.#recovered.keys(), ...values]);
+    const values = outside.flatMap((node) => valuesOf(node.entriesOnDisk()));
+    return new Set([...this.#truth.recovered(), ...this.#destroyed, ...values]);
   }
 
   /** What the members hold that are up. */
   finalStates(): FinalState[] {
-    return this.membership().flatMap((member) => {
-      const state = this.node(member.id).applied();
-      const index = state?.index ?? 0;
-      return [
-        { node: member.id, index, documents: state === undefined ? 'nothing' : renderDocuments(state) },
-      ];
+    return this.membership().flatMap(({ id }) => {
+      const node = this.node(id);
+      if (node.id !== id) return [];
+      const state = node.applied();
+      const documents = state === undefined ? 'nothing' : renderDocuments(state);
+      return [{ node: id, index: node.appliedIndex(), documents: node.isWitness() ? undefined : documents }];
     });
   }
 
-  #send(from: string, to: string, message: NodeMessage): void {
+  /** All works again: tells the checker who is in which lineage. */
+  seeEnd(): void {
+    const at = this.#world.now();
+    const known = this.nodes.filter((node) => node.isUp() && node.membership() !== undefined);
+    this.fencing.seeEnd(known.map((node) => ({ at, node: node.id, lineage: node.lineage() })));
+  }
+
+  #send(letter: Letter): void {
+    const { from, to, message } = letter;
     if (message.kind === 'raft' && isPromise(message.message)) {
-      this.fencing.seePromise(from, message.message.term);
+      this.fencing.seePromise(from, message.message);
     }
-    this.network.send(from, to, message);
+    this.network.send(nameOf(from as NodeId), nameOf(to as NodeId), letter);
   }
 
   #seeNode(node: SimulatedNode): void {
-    const [term, isLeader] = [node.term(), node.isLeader()];
-    this.fencing.see({ at: this.#world.now(), node: node.id, term, isLeader });
+    const [term, isLeader, lineage] = [node.term(), node.isLeader(), node.lineage()];
+    this.fencing.see({ at: this.#world.now(), node: node.id, term, isLeader, lineage });
     if (!isLeader) return;
     if (term > this.#lastElectedTerm) {
       this.#lastElectedTerm = term;
@@ -154,7 +199,7 @@ export class Cluster {
   #observer() {
     return {
       seeNode: (node: SimulatedNode) => this.#seeNode(node),
-      seeApplied: (node: string, entries: readonly Entry[]) => {
+      seeApplied: (node: SimulatedNode, entries: readonly Entry[]) => {
         for (const entry of entries) this.#seeApplied(node, entry);
       },
       durableOn: (index: number, term: number) =>
@@ -162,18 +207,20 @@ export class Cluster {
     };
   }
 
-  #seeApplied(node: string, { index, term, body }: Entry): void {
+  #seeApplied(node: SimulatedNode, { index, term, body }: Entry): void {
+    // A witness knows where something stands, not what.
+    if (body.kind === 'withheld') return;
     const command = body.kind === 'data' ? decodeCommand(body.data) : undefined;
     const what = command === undefined ? body.kind : `${command.kind} ${command.value}`;
+    const [at, lineage] = [this.#world.now(), node.membership()?.lineage ?? 0];
     const content = `${what} of term ${term}`;
-    this.fencing.seeApplied({ at: this.#world.now(), node, index, content });
-    if (command === undefined || this.#applied.has(index)) return;
-    const { document, expected, value } = command;
-    const isLate = command.kind === 'recovered';
-    if (isLate) this.#recovered.set(value, Math.min(index, this.#recovered.get(value) ?? index));
-    if (isLate && !command.isCurrent) return;
-    this.#applied.set(index, { index, document, expected, value, isLate });
+    this.fencing.seeApplied({ at, node: node.id, index, lineage, content });
+    this.#truth.see({ at, index, term, lineage, command });
   }
+}
+
+function valuesOf(entries: readonly Entry[]): number[] {
+  return entries.flatMap(({ body }) => (body.kind === 'data' ? [decodeCommand(body.data).value] : []));
 }
 
 /** Messages that a node must stand by: the disk had what they rest on. */

@@ -39,6 +39,13 @@ export type NodeMessage =
   | { readonly kind: 'recovered'; readonly entries: readonly Entry[] }
   | { readonly kind: 'recovered_kept'; readonly entries: readonly Entry[] };
 
+/** From one member to another; a machine whose disk was replaced is no longer the one that is meant. */
+export interface Letter {
+  readonly from: string;
+  readonly to: string;
+  readonly message: NodeMessage;
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -64,7 +64,7 @@ export class FigureEight {
     const change = this.#changes;
     this.#options.world.after(microsecondsOf(patienceMs), () => {
       if (!this.#options.isActive() || change !== this.#changes) return;
-      this.#options.cluster.network.partition([this.#options.cluster.nodes.map((node) => node.id)]);
+      this.#options.cluster.network.partition([this.#options.cluster.nodes.map((node) => node.name)]);
       this.#scene = 'first_leader';
       // A new play begins with the next election.
       this.#cutOff(
@@ -77,8 +77,8 @@ export class FigureEight {
   /** Parts a node and so many others from the rest, and unites the rest. */
   #cutOff(node: SimulatedNode, companions: number): void {
     const { world, cluster, random } = this.#options;
-    const others = cluster.nodes.filter((other) => other !== node).map(({ id }) => id);
-    const some = [node.id, ...random.sample(others, companions)];
+    const others = cluster.nodes.filter((other) => other !== node).map(({ name }) => name);
+    const some = [node.name, ...random.sample(others, companions)];
     const rest = others.filter((id) => !some.includes(id));
     world.note('nemesis', 'parts', { scene: this.#scene, groups: [some, rest] });
     cluster.network.partition([some, rest]);

@@ -32,8 +32,10 @@ export type WriteResult =
       readonly leader: string;
       /** Which nodes really had the write on their disks at that moment; a client cannot know that, the world does. */
       readonly durableOn: readonly string[];
+      /** The lineage of whoever answered; 0 unless a membership was forced. */
+      readonly lineage: number;
     }
-  | { readonly kind: 'conflict'; readonly at: number }
+  | { readonly kind: 'conflict'; readonly at: number; readonly lineage: number }
   /** Definitely did not happen, and never will. */
   | { readonly kind: 'refused'; readonly at: number }
   /** No answer, or one that leaves it open. */
@@ -57,6 +59,8 @@ export type ReadResult =
       readonly value: number;
       /** The place of the state that the answer was read from. */
       readonly index: LogIndex;
+      /** As in WriteResult; of a weaker level, the term of the state's epoch, which is never lower than its lineage. */
+      readonly lineage: number;
     }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unknown' };

@@ -5,11 +5,12 @@
  * broken, so what is left must make progress. In the third everything is mended, and all must come to agree.
  */
 
-import type { NodeId } from '../src/replication/strategy.ts';
+import { asTerm } from '../src/single-leader/entry.ts';
 import type { Cluster, LeaderMoment } from './cluster.ts';
 import { calmDisk } from './disk.ts';
 import { FigureEight } from './figure-eight.ts';
 import { calmLink } from './network.ts';
+import { byLog, type Operator } from './operator.ts';
 import type { FaultKind, Profile } from './profiles.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimulatedNode } from './simulated-node.ts';
@@ -18,27 +19,35 @@ import { microsecondsOf, type World } from './world.ts';
 export interface NemesisOptions {
   readonly world: World;
   readonly cluster: Cluster;
+  readonly operator: Operator;
   readonly profile: Profile;
+  /** Those of the profile that this run meets. */
+  readonly faults: readonly FaultKind[];
 }
 
 const faultMsMin = 50;
 const faultMsMax = 3_000;
 const settleMs = 250;
+/** As wall clocks give it, in milliseconds: higher than any term that was elected. */
+const forcedTerm = 1_800_000_000_000;
 
 export class Nemesis {
   readonly #world: World;
   readonly #cluster: Cluster;
+  readonly #operator: Operator;
   readonly #profile: Profile;
   readonly #random: SeededRandom;
   readonly #faults: readonly FaultKind[];
   #isActive = true;
+  #hasForced = false;
 
-  constructor({ world, cluster, profile }: NemesisOptions) {
+  constructor({ world, cluster, operator, profile, faults }: NemesisOptions) {
     this.#world = world;
     this.#cluster = cluster;
+    this.#operator = operator;
     this.#profile = profile;
+    this.#faults = faults;
     this.#random = world.random.fork('nemesis');
-    this.#faults = profile.isSwarm ? profile.faults.filter(() => this.#random.chance(0.6)) : profile.faults;
   }
 
   start(): void {
@@ -59,18 +68,22 @@ export class Nemesis {
     if (this.#profile.faults.length > 0) {
       for (const node of this.#cluster.nodes) if (!ids.includes(node.id)) this.#breakForGood(node);
     }
-    return ids.map((id) => this.#cluster.node(id));
+    const healed = ids.map((id) => this.#cluster.node(id));
+    this.#operator.reach(healed);
+    return healed;
   }
 
   /** Mends everything, and takes nothing back any more. */
   healAll(): void {
     this.#isActive = false;
     this.#note('heals', 'all');
+    this.#operator.reach(this.#cluster.nodes);
     this.#healAll();
   }
 
   #chooseMajority(): string[] {
-    const { nodes } = this.#cluster;
+    // What a witness has a position of only a voter can tell: those that are mended must have it among them.
+    const nodes = this.#cluster.nodes.filter((node) => !node.isWitness());
     const shuffled = this.#random.sample(nodes, nodes.length).map((node) => node.id);
     const count = shuffled.findIndex((_, index) => this.#cluster.isMajority(shuffled.slice(0, index + 1)));
     return shuffled.slice(0, count + 1).sort();
@@ -125,8 +138,15 @@ export class Nemesis {
         return this.#isolate(this.#cluster.leader() ?? this.#victim());
       case 'new_leader':
       case 'figure_8':
-        // These wait for their moments, see start().
+      case 'witness':
+        // These wait for their moments, see start(), or are a way to be.
         return;
+      case 'appointed':
+        return this.#victim().request((id) => ({ kind: 'promote', id }));
+      case 'wipe':
+        return this.#wipe(this.#victim());
+      case 'force':
+        return this.#force();
       case 'bad_links':
         return this.#badLinks();
       case 'slow_disk':
@@ -162,12 +182,12 @@ export class Nemesis {
   #cutLink(): void {
     const [from, to] = this.#random.sample(this.#cluster.nodes, 2);
     if (from === undefined || to === undefined) return;
-    this.#cluster.network.setCut(from.id, to.id, true);
-    this.#later(() => this.#cluster.network.setCut(from.id, to.id, false));
+    this.#cluster.network.setCut(from.name, to.name, true);
+    this.#later(() => this.#cluster.network.setCut(from.name, to.name, false));
   }
 
   #partition(): void {
-    const ids = this.#cluster.nodes.map((node) => node.id);
+    const ids = this.#cluster.nodes.map((node) => node.name);
     const some = this.#random.sample(ids, this.#random.between(1, ids.length - 1));
     const rest = ids.filter((id) => !some.includes(id));
     this.#part(some, rest);
@@ -181,8 +201,8 @@ export class Nemesis {
   #setAlone(node: SimulatedNode, isAlone: boolean): void {
     for (const other of this.#cluster.nodes) {
       if (other === node) continue;
-      this.#cluster.network.setCut(node.id, other.id, isAlone);
-      this.#cluster.network.setCut(other.id, node.id, isAlone);
+      this.#cluster.network.setCut(node.name, other.name, isAlone);
+      this.#cluster.network.setCut(other.name, node.name, isAlone);
     }
   }
 
@@ -204,17 +224,63 @@ export class Nemesis {
     this.#later(() => node.disk.setCondition(calmDisk));
   }
 
+  /** One at a time, and only who can be spared: who loses more disks than that has lost what was on them. */
+  #wipe(node: SimulatedNode): void {
+    const { nodes } = this.#cluster;
+    const rest = nodes.filter((other) => other !== node).map(({ id }) => id);
+    const isLast =
+      !this.#operator.isIdle() || this.#cluster.hasStaleMember() || !this.#cluster.isMajority(rest);
+    if (isLast || node.isWitness()) return;
+    this.#cluster.wipe(node);
+    this.#operator.takeIn([node]);
+    this.#later(() => node.start());
+  }
+
+  /** Cuts a minority off and has it go on alone: once in a run, as whoever does it twice has no majority to come back. */
+  #force(): void {
+    const voters = this.#cluster.membership().filter(({ kind }) => kind === 'voter');
+    const up = voters.map(({ id }) => this.#cluster.node(id)).filter((node) => node.isUp());
+    const members = this.#random.sample(
+      up,
+      this.#random.between(1, Math.max(1, Math.ceil(voters.length / 2) - 1)),
+    );
+    const isReady = this.#operator.isIdle() && !this.#cluster.hasStaleMember() && voters.length > 1;
+    if (this.#hasForced || !isReady || members.length === 0) return;
+    this.#hasForced = true;
+    const others = this.#cluster.nodes.filter((node) => !members.includes(node));
+    this.#part(
+      members.map(({ name }) => name),
+      others.map(({ name }) => name),
+    );
+    this.#world.after(microsecondsOf(this.#random.between(0, 1_000)), () => this.#forceOn(members, others));
+  }
+
+  #forceOn(members: readonly SimulatedNode[], others: readonly SimulatedNode[]): void {
+    const [best] = members.filter((node) => node.isUp()).sort((left, right) => byLog(right, left));
+    const last = best?.lastPosition();
+    if (!this.#isActive || best === undefined || last === undefined) return;
+    const term = asTerm(forcedTerm);
+    const voters = members.map(({ id }) => ({ id, kind: 'voter' as const }));
+    best.request((id) => ({ kind: 'force', id, term, members: voters }));
+    if (best.lineage() !== term) return;
+    this.#cluster.forced({ lineage: term, index: last.index + 1 });
+    this.#operator.takeIn(others.filter((node) => node.membership() !== undefined && !node.isWitness()));
+  }
+
   /** Takes the node in that is outside, in two steps, or takes one out. */
   #changeMembership(): void {
+    if (!this.#operator.isIdle() || this.#cluster.hasStaleMember()) return;
     const members = this.#cluster.membership();
     const learner = members.find((member) => member.kind === 'learner');
-    const outside = this.#cluster.nodes.find((node) => !members.some((member) => member.id === node.id));
+    const outside = this.#cluster.nodes.find(
+      (node) => !node.isWitness() && !members.some((member) => member.id === node.id),
+    );
     const change =
       learner !== undefined
         ? { kind: 'promote_learner' as const, node: learner.id }
         : outside !== undefined
           ? { kind: 'add_learner' as const, node: outside.id }
-          : { kind: 'remove' as const, node: this.#victim().id as NodeId };
+          : { kind: 'remove' as const, node: this.#victim().id };
     this.#cluster.leader()?.request((id) => ({ kind: 'change_membership', id, change }));
   }
 
@@ -236,15 +302,15 @@ export class Nemesis {
     } else {
       for (const other of nodes) {
         if (other === node) continue;
-        if (way === 'deaf') network.setCut(other.id, node.id, true);
-        else network.setCut(node.id, other.id, true);
+        if (way === 'deaf') network.setCut(other.name, node.name, true);
+        else network.setCut(node.name, other.name, true);
       }
     }
   }
 
   #healAll(): void {
     const { network, nodes } = this.#cluster;
-    network.partition([nodes.map((node) => node.id)]);
+    network.partition([nodes.map((node) => node.name)]);
     network.setEveryCondition(calmLink);
     for (const node of nodes) {
       node.disk.setCondition(calmDisk);

@@ -3,6 +3,8 @@
  * because some bugs need one kind of fault often rather than every kind now and then.
  */
 
+import type { SeededRandom } from './random.ts';
+
 export const faultKinds = [
   'crash',
   'crash_all',
@@ -19,7 +21,16 @@ export const faultKinds = [
   'full_disk',
   'clock_jump',
   'transfer',
+  /** The node that is outside is made a learner, then a voter; when all are in, one is taken out. */
   'membership',
+  /** A disk is replaced by an empty one; the node is another member then. */
+  'wipe',
+  /** A minority is cut off and goes on alone, by force; the others are fenced when they come back. */
+  'force',
+  /** One founder keeps positions only. */
+  'witness',
+  /** Nobody stands by itself: an operator appoints, now and then somebody else. */
+  'appointed',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -63,8 +74,26 @@ const profiles: Readonly<Record<string, Profile>> = {
     gapMsMax: 250,
   },
   'figure-8': { ...usual, faults: ['figure_8'] },
+  wipe: { ...usual, faults: ['wipe', 'crash', 'partition', 'membership', 'transfer'] },
+  force: { ...usual, faults: ['force', 'crash', 'partition', 'isolate_leader', 'bad_links'] },
+  witness: { ...usual, faults: ['witness', 'crash', 'partition', 'isolate_leader', 'slow_disk', 'transfer'] },
+  appointed: { ...usual, faults: ['appointed', 'crash', 'pause', 'partition', 'isolate_leader'] },
   membership: { ...usual, faults: ['membership', 'transfer', 'crash', 'partition'] },
 };
+
+/** What is no blow but the way a run is meets fewer runs, so that most are as most clusters are. */
+const swarmChance: Readonly<Partial<Record<FaultKind, number>>> = {
+  force: 0.25,
+  witness: 0.15,
+  appointed: 0.15,
+};
+
+/** The faults that one run meets. */
+export function drawFaults({ faults, isSwarm }: Profile, random: SeededRandom): readonly FaultKind[] {
+  const drawn = isSwarm ? faults.filter((kind) => random.chance(swarmChance[kind] ?? 0.6)) : faults;
+  // With a witness a majority may be one disk with documents and one without: losing the first loses what was acknowledged.
+  return drawn.includes('witness') ? drawn.filter((kind) => kind !== 'wipe') : drawn;
+}
 
 export const profileNames: readonly string[] = Object.keys(profiles);
 

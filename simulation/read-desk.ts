@@ -25,6 +25,11 @@ export interface ReadDeskPorts {
   readonly askCore: (id: number) => void;
   readonly nextId: () => number;
   readonly monotonicMs: () => number;
+  /** A witness has none. */
+  readonly hasDocuments: () => boolean;
+  readonly lineage: () => number;
+  /** Term of the epoch that what is applied ends in. */
+  readonly appliedEpochTerm: () => number;
   /** A planted bug: answers from what is applied without asking anybody. */
   readonly answersStale: boolean;
   /** A planted bug: takes no notice of the client's token. */
@@ -43,6 +48,7 @@ export class ReadDesk {
 
   read(request: ReadRequest, answer: Answer<ReadAnswer>): void {
     const finish = (isReady: boolean) => answer(isReady ? this.#answerNow(request) : { kind: 'refused' });
+    if (!this.#ports.hasDocuments()) return finish(false);
     switch (request.level) {
       case 'eventual':
         return finish(true);
@@ -98,11 +104,13 @@ export class ReadDesk {
     return monotonicMs() - confirmed.atMs <= staleMsMax;
   }
 
-  #answerNow({ document }: ReadRequest): ReadAnswer {
+  #answerNow({ document, level }: ReadRequest): ReadAnswer {
     return {
       kind: 'answered',
       value: this.#ports.appliedValue(document),
       index: this.#ports.appliedIndex(),
+      // A weaker answer speaks for the state that it was read from.
+      lineage: level === 'linearizable' ? this.#ports.lineage() : this.#ports.appliedEpochTerm(),
     };
   }
 }

@@ -9,6 +9,7 @@
  * It is what the database layer is in production, as small as it can be while it keeps the same promises.
  */
 
+import { type JoiningStep, nextJoiningStep } from '../src/cluster/group-joining.ts';
 import { majorityOf, reachedBy } from '../src/replication/quorum.ts';
 import type { Core, NodeId } from '../src/replication/strategy.ts';
 import { Driver, type Settled } from '../src/runtime/driver.ts';
@@ -20,7 +21,14 @@ import {
 } from '../src/runtime/driver-log.ts';
 import type { Clock, Random } from '../src/runtime/ports.ts';
 import type { AckRule } from '../src/single-leader/ack-policy.ts';
-import { asIndex, asTerm, type Entry, type LogIndex, type Membership } from '../src/single-leader/entry.ts';
+import {
+  asIndex,
+  asTerm,
+  type Entry,
+  type LogIndex,
+  type LogPosition,
+  type Membership,
+} from '../src/single-leader/entry.ts';
 import type {
   DurableState,
   RaftEffect,
@@ -28,6 +36,7 @@ import type {
   RaftNotice,
   RaftRequest,
 } from '../src/single-leader/events.ts';
+import { lastPosition } from '../src/single-leader/log.ts';
 import { membershipOf } from '../src/single-leader/log-changes.ts';
 import { electors } from '../src/single-leader/membership.ts';
 import type { RaftMessage } from '../src/single-leader/messages.ts';
@@ -187,6 +196,23 @@ export class Replica {
     return membershipOf(this.#raft);
   }
 
+  lineage(): number {
+    return this.#raft.lineage;
+  }
+
+  lastPosition(): LogPosition {
+    return lastPosition(this.#raft.log);
+  }
+
+  joiningStep(id: NodeId): JoiningStep {
+    return nextJoiningStep(this.#raft, id);
+  }
+
+  /** A witness has applied what it is told that it need not have. */
+  appliedIndex(): number {
+    return Math.max(this.#application.state().index, this.#isWitness() ? this.#raft.log.start.index : 0);
+  }
+
   applied(): AppliedState {
     return this.#application.state();
   }
@@ -209,7 +235,8 @@ export class Replica {
   #apply(entries: readonly Entry[], settled: Settled): void {
     // They are committed, whether or not this node lives to apply them.
     this.#start.ports.seeApplied(entries);
-    this.#application.apply(entries, (error) => {
+    const mayJump = this.#isWitness();
+    this.#application.apply(entries, { mayJump }, (error) => {
       settled(error);
       if (error === undefined) this.#afterApply();
     });
@@ -271,6 +298,7 @@ export class Replica {
       readBarrier: (ready) => this.#reads.barrier(ready),
       membership: () => this.membership(),
       durableOn: ports.durableOn,
+      lineage: () => this.#raft.lineage,
       letsLateWritesWin: canary.letsLateWritesWin === true,
     });
   }
@@ -285,6 +313,9 @@ export class Replica {
       monotonicMs: () => ports.clock.monotonic(),
       answersStale: canary.answersStale === true,
       ignoresToken: canary.ignoresToken === true,
+      appliedEpochTerm: () => this.#application.state().epochTerm,
+      hasDocuments: () => !this.#isWitness() || canary.letsWitnessAnswer === true,
+      lineage: () => this.#raft.lineage,
     });
   }
 
@@ -317,6 +348,11 @@ export class Replica {
       this.#transfers.offerRecovered();
       this.#offerRecoveredLater();
     });
+  }
+
+  #isWitness(): boolean {
+    const members = this.membership()?.members ?? [];
+    return members.some(({ id, kind }) => id === this.#raft.self && kind === 'witness');
   }
 
   #leader(): NodeId | undefined {

@@ -19,8 +19,9 @@ export type WriteAnswer =
       readonly ack: AckPromise;
       /** Which of the leader's members really had it on their disks at that moment. */
       readonly durableOn: readonly string[];
+      readonly lineage: number;
     }
-  | { readonly kind: 'conflict' }
+  | { readonly kind: 'conflict'; readonly lineage: number }
   | { readonly kind: 'refused'; readonly leader: string | undefined }
   | { readonly kind: 'unknown' };
 
@@ -34,7 +35,7 @@ export interface ReadRequest {
 }
 
 export type ReadAnswer =
-  | { readonly kind: 'answered'; readonly value: number; readonly index: number }
+  | { readonly kind: 'answered'; readonly value: number; readonly index: number; readonly lineage: number }
   | { readonly kind: 'refused' };
 
 export type Answer<Told> = (told: Told) => void;

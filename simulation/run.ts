@@ -20,7 +20,8 @@ import { checkSessions } from './checkers/session.ts';
 import { Cluster } from './cluster.ts';
 import type { ClientRecord, Violation } from './history.ts';
 import { Nemesis } from './nemesis.ts';
-import type { Profile } from './profiles.ts';
+import { Operator } from './operator.ts';
+import { drawFaults, type FaultKind, type Profile } from './profiles.ts';
 import type { ReplicaSettings } from './replica.ts';
 import { Workload } from './workload.ts';
 import { microsecondsOf, World } from './world.ts';
@@ -58,6 +59,7 @@ export function nodesOfSeed(seed: number): number {
 interface Running {
   readonly world: World;
   readonly cluster: Cluster;
+  readonly operator: Operator;
   readonly workload: Workload;
   readonly nemesis: Nemesis;
 }
@@ -84,9 +86,14 @@ export function run(options: RunOptions): RunResult {
 
 function prepare({ seed, nodes, profile, canary }: RunOptions): Running {
   const world = new World(seed);
-  const settings = settingsFrom(world);
+  const faults = drawFaults(profile, world.random.fork('faults'));
+  const settings = settingsFrom(world, faults);
   const { driftMillionthsMax } = profile;
-  const cluster = new Cluster({ world, nodes, settings, canary, driftMillionthsMax });
+  const cluster = new Cluster({
+    ...{ world, nodes, settings, canary, driftMillionthsMax },
+    hasWitness: faults.includes('witness'),
+  });
+  const operator = new Operator({ world, cluster, appointsLeaders: faults.includes('appointed') });
   const random = world.random.fork('workload');
   const workload = new Workload({
     world,
@@ -95,18 +102,21 @@ function prepare({ seed, nodes, profile, canary }: RunOptions): Running {
     documents: random.between(1, 4),
     thinkMsMax: random.pick([20, 60, 200]),
   });
-  return { world, cluster, workload, nemesis: new Nemesis({ world, cluster, profile }) };
+  const nemesis = new Nemesis({ world, cluster, operator, profile, faults });
+  return { world, cluster, operator, workload, nemesis };
 }
 
 /** Small limits, drawn anew for each run, so that what is rare in production is usual here. */
-function settingsFrom(world: World): ReplicaSettings {
+function settingsFrom(world: World, faults: readonly FaultKind[]): ReplicaSettings {
   const random = world.random.fork('settings');
   return {
     tickMs: 25,
-    logEntriesKept: random.pick([5, 20, 200]),
+    // What the losing side of a forced membership has is brought back from its log.
+    logEntriesKept: faults.includes('force') ? 100_000 : random.pick([5, 20, 200]),
     recoveredOfferMs: 300,
     raft: {
       ...raftDefaults,
+      leaderChoice: faults.includes('appointed') ? 'appointed' : 'elected',
       leaseTicks: random.pick([0, 8]),
       appendBytesMax: random.pick([1, 1, 300, 1_000_000]),
       inflightAppendsMax: random.pick([1, 4, 64]),
@@ -117,8 +127,9 @@ function settingsFrom(world: World): ReplicaSettings {
   };
 }
 
-function runPhases({ world, cluster, workload, nemesis }: Running, seconds: number): Violation[] {
+function runPhases({ world, cluster, operator, workload, nemesis }: Running, seconds: number): Violation[] {
   cluster.start();
+  operator.start();
   workload.start();
   nemesis.start();
   world.runUntil(microsecondsOf(seconds * 1_000));
@@ -130,7 +141,8 @@ function runPhases({ world, cluster, workload, nemesis }: Running, seconds: numb
   workload.stop();
   const end = world.now() + microsecondsOf(agreementSecondsMax * 1_000);
   settle(world, cluster, end);
-  const records = workload.records();
+  cluster.seeEnd();
+  const records = cluster.truth().binding(workload.records());
   const applied = cluster.appliedWrites();
   return [
     ...cluster.fencing.finish(records),

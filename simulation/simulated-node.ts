@@ -5,6 +5,8 @@
  * until it goes on, as signals, packets and timers do for a stopped process.
  */
 
+import type { JoiningStep } from '../src/cluster/group-joining.ts';
+import { diskDigits, nodeIdOf } from '../src/cluster/group-node-id.ts';
 import type { NodeId } from '../src/replication/strategy.ts';
 import type { Settled } from '../src/runtime/driver.ts';
 import {
@@ -16,14 +18,14 @@ import {
   storedTerm,
 } from '../src/runtime/driver-log.ts';
 import type { Clock } from '../src/runtime/ports.ts';
-import type { Entry, Membership } from '../src/single-leader/entry.ts';
+import type { Entry, LogPosition, Membership } from '../src/single-leader/entry.ts';
 import type { RaftRequest } from '../src/single-leader/events.ts';
 import { freshState } from '../src/single-leader/raft.ts';
 import type { Operation } from '../src/store/store.ts';
 import { applicationRange, readApplied } from './application.ts';
 import type { Canary } from './canaries.ts';
 import type { SimulatedClock } from './clock.ts';
-import { type AppliedState, messageName, type NodeMessage } from './commands.ts';
+import { type AppliedState, type Letter, messageName, type NodeMessage } from './commands.ts';
 import type { SimulatedDisk } from './disk.ts';
 import type { SeededRandom } from './random.ts';
 import { Replica, type ReplicaPorts, type ReplicaSettings } from './replica.ts';
@@ -36,12 +38,12 @@ const restartAfterDiskFailureMicroseconds = 300_000;
 
 export interface NodeObserver {
   readonly seeNode: (node: SimulatedNode) => void;
-  readonly seeApplied: (node: string, entries: readonly Entry[]) => void;
+  readonly seeApplied: (node: SimulatedNode, entries: readonly Entry[]) => void;
   readonly durableOn: (index: number, term: number) => readonly string[];
 }
 
 export interface SimulatedNodeOptions {
-  readonly id: NodeId;
+  readonly name: string;
   readonly world: World;
   readonly disk: SimulatedDisk;
   readonly clock: SimulatedClock;
@@ -49,12 +51,12 @@ export interface SimulatedNodeOptions {
   readonly canary: Canary;
   readonly observer: NodeObserver;
   readonly send: (from: string, to: string, message: NodeMessage) => void;
-  /** Members of the new group, or undefined for a node that waits to be taken in. */
+  /** Members of the new group, or undefined for a node that waits to be taken in, as one does whose disk is new. */
   readonly founders: Membership | undefined;
 }
 
 export class SimulatedNode {
-  readonly id: NodeId;
+  readonly name: string;
   readonly disk: SimulatedDisk;
   readonly clock: SimulatedClock;
   readonly #options: SimulatedNodeOptions;
@@ -63,16 +65,23 @@ export class SimulatedNode {
   #membership: Membership | undefined;
   /** Grows with every crash: what was meant for an earlier life does not reach a later one. */
   #life = 0;
+  /** A new disk makes the node another member. */
+  #disks = 1;
   #isUp = false;
   #isPaused = false;
   #backlog: (() => void)[] = [];
 
   constructor(options: SimulatedNodeOptions) {
-    this.id = options.id;
+    this.name = options.name;
     this.disk = options.disk;
     this.clock = options.clock;
     this.#options = options;
-    this.#random = options.world.random.fork(`node ${options.id}`);
+    this.#random = options.world.random.fork(`node ${options.name}`);
+  }
+
+  /** Who it is to the group: its name, and the disk that its vote and log are on. */
+  get id(): NodeId {
+    return nodeIdOf(this.name, String(this.#disks).padStart(diskDigits, '0'));
   }
 
   /** Starts the process. A disk that was never used is made ready first. */
@@ -104,6 +113,16 @@ export class SimulatedNode {
     this.disk.crash();
   }
 
+  /** The machine comes back with an empty disk. */
+  wipe(): void {
+    this.crash();
+    this.#options.world.note(this.id, 'wiped');
+    this.disk.crash();
+    this.disk.wipe();
+    this.#membership = undefined;
+    if (this.#options.canary.keepsIdentity !== true) this.#disks += 1;
+  }
+
   pause(): void {
     if (!this.#isUp || this.#isPaused) return;
     this.#options.world.note(this.id, 'paused');
@@ -119,8 +138,9 @@ export class SimulatedNode {
     for (const event of backlog) event();
   }
 
-  receive(from: string, message: NodeMessage): void {
+  receive({ from, to, message }: Letter): void {
     this.#enter(() => {
+      if (to !== this.id) return;
       this.#options.world.note(this.id, 'received', { from, ...message, kind: messageName(message) });
       this.#replica?.receive(from, message);
     });
@@ -145,6 +165,11 @@ export class SimulatedNode {
     });
   }
 
+  /** What the leader would do next to take a member in. */
+  joiningStep(id: NodeId): JoiningStep {
+    return this.#replica?.joiningStep(id) ?? 'not_leader';
+  }
+
   isUp(): boolean {
     return this.#isUp && !this.#isPaused;
   }
@@ -161,6 +186,20 @@ export class SimulatedNode {
     return this.#replica?.term() ?? 0;
   }
 
+  /** The term in which a membership was last forced, as far as it heard. */
+  lineage(): number {
+    return this.#replica?.lineage() ?? 0;
+  }
+
+  /** Of its log; undefined while it is down. */
+  lastPosition(): LogPosition | undefined {
+    return this.#replica?.lastPosition();
+  }
+
+  isWitness(): boolean {
+    return this.#membership?.members.some(({ id, kind }) => id === this.id && kind === 'witness') ?? false;
+  }
+
   /** The last one it knew, when it is down. */
   membership(): Membership | undefined {
     return this.#membership;
@@ -170,10 +209,18 @@ export class SimulatedNode {
     return this.#replica?.applied();
   }
 
+  /** Up to where it has applied, or need not. */
+  appliedIndex(): number {
+    return this.#replica?.appliedIndex() ?? 0;
+  }
+
   /** The disk really has this entry, or a state that includes it. */
   holds(index: number, term: number): boolean {
     const stored = this.disk.get(entryKey(group, index));
     if (stored !== undefined) return storedTerm(stored) === term;
+    // A witness has positions only, and forgets them when it is told of a later one.
+    if (this.isWitness())
+      return (readLog(this.disk.entries(logRange(group))).durable?.start.index ?? 0) >= index;
     return readApplied(this.disk.entries(applicationRange)).index >= index;
   }
 
@@ -193,7 +240,7 @@ export class SimulatedNode {
   }
 
   #format(): void {
-    const { hardState, start } = freshState(this.#options.founders);
+    const { hardState, start } = freshState(this.#disks === 1 ? this.#options.founders : undefined);
     const found = { start: start.index, last: start.index };
     const log = new DriverLog({
       group,
@@ -230,14 +277,14 @@ export class SimulatedNode {
 
   #ports(): ReplicaPorts {
     const { world, observer, send } = this.#options;
-    const life = this.#life;
+    const [life, id] = [this.#life, this.id];
     return {
       clock: this.#clock(life),
       random: this.#random,
-      send: (to, message) => send(this.id, to, message),
+      send: (to, message) => send(id, to, message),
       commit: (operations, settled) => this.#commit(operations, settled),
       durableOn: observer.durableOn,
-      seeApplied: (entries) => observer.seeApplied(this.id, entries),
+      seeApplied: (entries) => observer.seeApplied(this, entries),
       note: (what, detail) => world.note(this.id, what, detail),
       failed: (error) => {
         world.note(this.id, 'disk failed', error.message);

@@ -247,12 +247,13 @@ function writeRecord(
 ): WriteRecord {
   switch (told?.kind) {
     case 'acknowledged': {
-      const { ack, index, term, leader, durableOn } = told;
-      return { ...call, ack, result: { kind: 'acknowledged', at, index, term, leader, durableOn } };
+      const { ack, ...result } = told;
+      return { ...call, ack, result: { ...result, at } };
     }
     case 'conflict':
+      return { ...call, result: { ...told, at } };
     case 'refused':
-      return { ...call, result: { kind: told.kind, at } };
+      return { ...call, result: { kind: 'refused', at } };
     case 'unknown':
     case undefined:
       return { ...call, result: { kind: 'unknown' } };

@@ -38,6 +38,7 @@ export interface WriteDeskPorts {
   readonly readBarrier: (ready: (isReady: boolean) => void) => void;
   readonly membership: () => Membership | undefined;
   readonly durableOn: (index: number, term: number) => readonly string[];
+  readonly lineage: () => number;
   /** A planted bug: a write that comes back is current if it wins by the rule for branches. */
   readonly letsLateWritesWin: boolean;
 }
@@ -97,7 +98,8 @@ export class WriteDesk {
     const { index, term } = receipt;
     const ack = this.#promiseOf(pending.request, outcome);
     const durableOn = this.#membersAmong(this.#ports.durableOn(index, term));
-    this.#settle(id, { kind: 'acknowledged', index, term, leader: this.#ports.self, ack, durableOn });
+    const { lineage, self: leader } = this.#ports;
+    this.#settle(id, { kind: 'acknowledged', index, term, leader, ack, durableOn, lineage: lineage() });
   }
 
   /** What is applied need not be held here. */
@@ -114,7 +116,11 @@ export class WriteDesk {
   #proveConflict(request: WriteRequest, answer: Answer<WriteAnswer>): void {
     this.#ports.readBarrier((isReady) => {
       const isConflict = isReady && this.#ports.appliedValue(request.document) !== request.expected;
-      answer(isConflict ? { kind: 'conflict' } : { kind: 'refused', leader: this.#ports.leader() });
+      answer(
+        isConflict
+          ? { kind: 'conflict', lineage: this.#ports.lineage() }
+          : { kind: 'refused', leader: this.#ports.leader() },
+      );
     });
   }
 

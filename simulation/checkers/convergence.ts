@@ -10,19 +10,20 @@ import type { Violation } from '../history.ts';
 export interface FinalState {
   readonly node: string;
   readonly index: number;
-  /** The documents with their values, rendered so that equal states give equal texts. */
-  readonly documents: string;
+  /** The documents with their values, rendered so that equal states give equal texts; undefined: a witness, which keeps none. */
+  readonly documents: string | undefined;
 }
 
 export function checkConvergence(states: readonly FinalState[]): Violation[] {
-  const [first, ...others] = states;
+  const first = states.find(({ documents }) => documents !== undefined);
+  const others = states.filter((state) => state !== first);
   if (first === undefined) return [];
   return others.flatMap((state) => {
     if (state.index !== first.index) {
       const message = `${first.node} has applied up to ${first.index}, ${state.node} up to ${state.index}`;
       return [{ checker: 'catching-up', message }];
     }
-    if (state.documents === first.documents) return [];
+    if (state.documents === undefined || state.documents === first.documents) return [];
     const message = `${first.node} holds ${first.documents}, ${state.node} holds ${state.documents}`;
     return [{ checker: 'convergence', message }];
   });

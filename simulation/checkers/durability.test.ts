@@ -8,7 +8,7 @@ const none = new Set<number>();
 const async = { kind: 'async', disksMin: 1 } as const;
 
 function toldWhileOn(...durableOn: string[]): { result: WriteResult } {
-  return { result: { kind: 'acknowledged', at: 1, index: 1, term: 3, leader: 'n1', durableOn } };
+  return { result: { kind: 'acknowledged', at: 1, index: 1, term: 3, leader: 'n1', durableOn, lineage: 0 } };
 }
 
 describe('durability', () => {

@@ -4,7 +4,9 @@
  * 1. In one term only one node ever calls itself leader, and only that one acknowledges.
  * 2. A node that has promised something in a term (a vote, an entry kept, its rule) never has a lower term afterwards, not
  *    even across a crash: it could promise the opposite. What was not promised yet may be forgotten.
- * 3. No two nodes apply different writes at one index.
+ * 3. No two nodes apply different writes at one index, within a lineage.
+ * 4. A node that has promised something in a lineage never leads in a lower one, and when everything works again nobody
+ *    is left in a lower one.
  */
 
 import type { ClientRecord, Violation } from '../history.ts';
@@ -15,6 +17,8 @@ export interface NodeSighting {
   readonly node: string;
   readonly term: number;
   readonly isLeader: boolean;
+  /** The term of the last forced membership that the node heard of. */
+  readonly lineage: number;
 }
 
 /** A node applied an entry. */
@@ -22,9 +26,17 @@ export interface AppliedSighting {
   readonly at: number;
   readonly node: string;
   readonly index: number;
+  readonly lineage: number;
   /** Equal if and only if the entries are. */
   readonly content: string;
 }
+
+interface Promised {
+  readonly term: number;
+  readonly lineage: number;
+}
+
+const nothingPromised: Promised = { term: 0, lineage: 0 };
 
 interface Rule {
   readonly at: number;
@@ -35,24 +47,40 @@ interface Rule {
 
 export class FencingChecker {
   readonly #leaders = new Map<number, string>();
-  readonly #promised = new Map<string, number>();
-  readonly #applied = new Map<number, { readonly node: string; readonly content: string }>();
+  readonly #promised = new Map<string, Promised>();
+  readonly #applied = new Map<string, { readonly node: string; readonly content: string }>();
   readonly #violations: Violation[] = [];
 
-  see({ at, node, term, isLeader }: NodeSighting): void {
-    const promised = this.#promised.get(node) ?? 0;
-    if (term < promised) this.#add(`${node} went back from term ${promised} to ${term}`, at);
+  see({ at, node, term, isLeader, lineage }: NodeSighting): void {
+    const promised = this.#promised.get(node) ?? nothingPromised;
+    if (term < promised.term) this.#add(`${node} went back from term ${promised.term} to ${term}`, at);
+    if (lineage < promised.lineage)
+      this.#add(`${node} went back from lineage ${promised.lineage} to ${lineage}`, at);
     if (isLeader) this.#rule({ term, node, does: 'leads', at });
   }
 
   /** The node said something that binds it, in this term. */
-  seePromise(node: string, term: number): void {
-    this.#promised.set(node, Math.max(term, this.#promised.get(node) ?? 0));
+  seePromise(node: string, { term, lineage }: Promised): void {
+    const before = this.#promised.get(node) ?? nothingPromised;
+    this.#promised.set(node, {
+      term: Math.max(term, before.term),
+      lineage: Math.max(lineage, before.lineage),
+    });
   }
 
-  seeApplied({ at, node, index, content }: AppliedSighting): void {
-    const first = this.#applied.get(index);
-    if (first === undefined) this.#applied.set(index, { node, content });
+  /** Everything works again: who still is in which lineage. */
+  seeEnd(nodes: readonly Omit<NodeSighting, 'term' | 'isLeader'>[]): void {
+    const highest = nodes.reduce((high, { lineage }) => Math.max(high, lineage), 0);
+    for (const { at, node, lineage } of nodes) {
+      if (lineage < highest)
+        this.#add(`${node} was never fenced: it is in lineage ${lineage}, others in ${highest}`, at);
+    }
+  }
+
+  seeApplied({ at, node, index, lineage, content }: AppliedSighting): void {
+    const place = `${lineage} ${index}`;
+    const first = this.#applied.get(place);
+    if (first === undefined) this.#applied.set(place, { node, content });
     else if (first.content !== content) {
       this.#add(`${first.node} applied ${first.content} at index ${index}, ${node} applied ${content}`, at);
     }

@@ -30,13 +30,14 @@ export function write(
       term: 1,
       leader: 'n1',
       durableOn: ['n1', 'n2'],
+      lineage: 0,
     },
     ...changes,
   };
 }
 
 export function conflict(expected: number, value: number, { from, to = from + 1 }: Times): WriteRecord {
-  return write(expected, value, { from }, { result: { kind: 'conflict', at: microseconds(to) } });
+  return write(expected, value, { from }, { result: { kind: 'conflict', at: microseconds(to), lineage: 0 } });
 }
 
 export function unanswered(expected: number, value: number, from: number): WriteRecord {
@@ -58,7 +59,7 @@ export function read(
     after: absent,
     staleMicrosecondsMax: 0,
     invokedAt: microseconds(from),
-    result: { kind: 'answered', at: microseconds(to), value, index },
+    result: { kind: 'answered', at: microseconds(to), value, index, lineage: 0 },
     ...rest,
   };
 }

@@ -19,7 +19,7 @@ import type { PromotionOutcome, RaftRequest } from './events.ts';
 import { becomeLeader } from './leader.ts';
 import { isUpToDate, lastPosition } from './log.ts';
 import { appendOwn, membershipOf } from './log-changes.ts';
-import { electors, hasSay } from './membership.ts';
+import { electors } from './membership.ts';
 import type {
   CandidacyReason,
   PreVoteRequest,
@@ -133,8 +133,13 @@ export function isDeafTo(raft: Raft, { reason }: PreVoteRequest | VoteRequest): 
   return isLeaderAlive(raft);
 }
 
+/**
+ * Whoever belongs to a group votes for one of its own lineage, also before it has the membership that was forced: it may be
+ * one of those that the forced leader was told to go on with. A candidate has that membership, so its log is the newer one,
+ * and counts the votes of its members alone. A replica that knows no membership has an empty disk, and no voice.
+ */
 function hasVoice(raft: Raft): boolean {
-  return hasSay(membershipOf(raft), raft.lineage);
+  return membershipOf(raft) !== undefined;
 }
 
 /** The request is of the current term by now. */

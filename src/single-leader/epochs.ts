@@ -25,6 +25,13 @@ export function epochAt(epochs: readonly Epoch[], index: LogIndex): Epoch | unde
   return epochs.findLast((epoch) => epoch.firstIndex <= index);
 }
 
+/** The latest that two logs both have: one term began once only, so they are equal up to there. */
+export function lastCommonEpoch(left: readonly Epoch[], right: readonly Epoch[]): Epoch | undefined {
+  return left.findLast((epoch) =>
+    right.some(({ term, firstIndex }) => term === epoch.term && firstIndex === epoch.firstIndex),
+  );
+}
+
 export function checkEpochs(epochs: readonly Epoch[]): void {
   epochs.forEach((epoch, at) => {
     const before = epochs[at - 1];

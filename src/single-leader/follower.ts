@@ -15,7 +15,8 @@
 import { assert } from '../errors.ts';
 import type { NodeId } from '../replication/strategy.ts';
 import type { Entry, LogIndex, StatePoint } from './entry.ts';
-import { lesser, plus } from './entry.ts';
+import { asIndex, greater, lesser, plus } from './entry.ts';
+import { lastCommonEpoch } from './epochs.ts';
 import { holds, lastIndex, lastPossibleAgreement } from './log.ts';
 import { append, membershipOf, resetTo, truncate } from './log-changes.ts';
 import { hasSay, memberOf } from './membership.ts';
@@ -46,7 +47,12 @@ export function receiveAppend(raft: Raft, from: NodeId, request: AppendRequest):
   const fit = fitOf(raft, request);
   switch (fit.kind) {
     case 'diverged':
-      askForState(raft, from, { atLeast: fit.at, scope: 'whole', recoverFrom: fit.at });
+      // Any state of the leader will do, and it may have none as new as this: perhaps it waits for this replica to commit.
+      // What differs may have begun long before it shows.
+      askForState(raft, from, {
+        ...{ atLeast: asIndex(0), scope: 'whole' },
+        recoverFrom: plus(raft.log.start.index, 1),
+      });
       return;
     case 'gap':
       reject(raft, from, request);
@@ -149,7 +155,9 @@ export function installState(raft: Raft, point: StatePoint): void {
   // The group may have gone on to another term while the state was on its way.
   if (point.term > raft.term) becomeFollower(raft, point.term, undefined);
   if (asked?.scope === 'whole') {
-    resetTo(raft, point, asked.recoverFrom);
+    // An epoch that both have says that they are equal up to where it began.
+    const agreed = lastCommonEpoch(raft.epochs, point.epochs)?.firstIndex ?? asIndex(0);
+    resetTo(raft, point, greater(asked.recoverFrom, plus(agreed, 1)));
   } else if (point.index <= raft.commit) {
     return;
   } else if (holds(raft.log, point)) {

@@ -369,7 +369,7 @@ describe('a forced membership', () => {
     const text = noticesOf(n2, 'recovered').flatMap(({ entries }) =>
       entries.map(({ body }) => (body.kind === 'data' ? new TextDecoder().decode(body.data) : body.kind)),
     );
-    expect(text).toEqual(['lost side']);
+    expect(text).toEqual(['shared', 'lost side']);
     expect(n2.applied).toEqual(replicaOf(group, 'n1').applied);
     expect(membersSeenBy(group, 'n2')).toEqual(['n1', 'n2:learner', 'n3:learner']);
   });

@@ -22,6 +22,8 @@ import { reachedBy } from '../replication/quorum.ts';
 import type { NodeId } from '../replication/strategy.ts';
 import type { LogIndex } from './entry.ts';
 import type { ReadRefusal } from './events.ts';
+import { membershipOf } from './log-changes.ts';
+import { hasSay, memberOf } from './membership.ts';
 import { notify, send } from './outbox.ts';
 import type { FollowerRole, LeaderRole, Raft } from './state.ts';
 
@@ -129,7 +131,18 @@ export function refuseLeaderReads(raft: Raft, { reads }: LeaderRole): void {
 }
 
 export function readOnFollower(raft: Raft, role: FollowerRole, id: number): void {
+  const membership = membershipOf(raft);
+  // It could say which index is new enough, and has nothing to read there.
+  if (membership !== undefined && memberOf(membership, raft.self)?.kind === 'witness') {
+    notify(raft, { kind: 'read_refused', id, reason: 'witness' });
+    return;
+  }
   if (role.leader === undefined) {
+    notify(raft, { kind: 'read_refused', id, reason: 'no_leader' });
+    return;
+  }
+  // What is applied here is what a forced membership went on without, until the state of that one is fetched.
+  if (membership !== undefined && !hasSay(membership, raft.lineage)) {
     notify(raft, { kind: 'read_refused', id, reason: 'no_leader' });
     return;
   }

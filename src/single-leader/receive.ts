@@ -27,7 +27,9 @@ import type { Raft } from './state.ts';
 /** Lineage first, then term: a term counts only among those who agree on who the group is. */
 export function receive(raft: Raft, from: NodeId, message: RaftMessage): void {
   if (message.lineage > raft.lineage) enterLineage(raft, message.lineage);
-  const isBehind = message.lineage < raft.lineage || message.term < raft.term;
+  // A pre-vote changes nobody's term: who gives it may be in a lower one, and says which one it is for.
+  const isOfLowerTerm = message.term < raft.term && message.kind !== 'pre_vote_response';
+  const isBehind = message.lineage < raft.lineage || isOfLowerTerm;
   if (isBehind) {
     if (wantsAnswer(message)) send(raft, from, { kind: 'fenced' });
     return;

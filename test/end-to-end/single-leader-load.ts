@@ -94,7 +94,13 @@ async function read(
     if (reply !== undefined && reply.status !== 503) complain('read', node, document, reply, notes);
     return undefined;
   }
-  const result = { kind: 'answered', at: nowMicroseconds(), value: seen.value, index: 0 } as const;
+  const result = {
+    kind: 'answered',
+    at: nowMicroseconds(),
+    value: seen.value,
+    index: 0,
+    lineage: 0,
+  } as const;
   notes.records.push({
     ...{ kind: 'read', client, document, level: 'linearizable', node: node.name, after: 0 },
     ...{ staleMicrosecondsMax: 0, invokedAt, result },
@@ -132,9 +138,9 @@ async function write(
 function writeResult(reply: Reply | undefined): WriteResult {
   const at = nowMicroseconds();
   if (reply?.status === 201) {
-    return { kind: 'acknowledged', at, index: 0, term: 0, leader: '', durableOn: [] };
+    return { kind: 'acknowledged', at, index: 0, term: 0, leader: '', durableOn: [], lineage: 0 };
   }
-  if (reply?.status === 409) return { kind: 'conflict', at };
+  if (reply?.status === 409) return { kind: 'conflict', at, lineage: 0 };
   const isRefused = reply?.headers.get('tercet-write') === 'did_not_happen';
   return isRefused ? { kind: 'refused', at } : { kind: 'unknown' };
 }
