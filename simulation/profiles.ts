@@ -49,7 +49,11 @@ export interface Profile {
 const usual = { gapMsMin: 30, gapMsMax: 1_200, isSwarm: false, driftMillionthsMax: 200 };
 
 const profiles: Readonly<Record<string, Profile>> = {
-  all: { ...usual, faults: faultKinds.filter((kind) => kind !== 'figure_8'), isSwarm: true },
+  all: {
+    ...usual,
+    faults: faultKinds.filter((kind) => kind !== 'figure_8' && kind !== 'force'),
+    isSwarm: true,
+  },
   calm: { ...usual, faults: [], driftMillionthsMax: 0 },
   network: { ...usual, faults: ['cut_link', 'partition', 'isolate_leader', 'bad_links'] },
   crash: { ...usual, faults: ['crash', 'crash_all', 'pause'] },
@@ -83,7 +87,6 @@ const profiles: Readonly<Record<string, Profile>> = {
 
 /** What is no blow but the way a run is meets fewer runs, so that most are as most clusters are. */
 const swarmChance: Readonly<Partial<Record<FaultKind, number>>> = {
-  force: 0.25,
   witness: 0.15,
   appointed: 0.15,
 };

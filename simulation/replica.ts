@@ -205,7 +205,7 @@ export class Replica {
   }
 
   joiningStep(id: NodeId): JoiningStep {
-    return nextJoiningStep(this.#raft, id);
+    return nextJoiningStep(this.#raft, { id, was: undefined, url: undefined }, () => true);
   }
 
   /** A witness has applied what it is told that it need not have. */
