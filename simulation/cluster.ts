@@ -42,6 +42,8 @@ export class Cluster {
   readonly #truth = new Truth();
   /** Values that only disks had which are no more. */
   readonly #destroyed = new Set<number>();
+  /** What a member had on its disk that was replaced: it may have said so right before. */
+  readonly #lost: { readonly id: string; readonly places: ReadonlySet<string> }[] = [];
   #watch: ((moment: LeaderMoment, node: SimulatedNode) => void) | undefined;
   #lastElectedTerm = 0;
 
@@ -133,7 +135,9 @@ export class Cluster {
 
   /** Replaces the disk of a node. What only this disk had is gone. */
   wipe(node: SimulatedNode): void {
-    for (const value of valuesOf(node.entriesOnDisk())) this.#destroyed.add(value);
+    const entries = node.entriesOnDisk();
+    for (const value of valuesOf(entries)) this.#destroyed.add(value);
+    this.#lost.push({ id: node.id, places: new Set(entries.map(({ index, term }) => `${index} ${term}`)) });
     node.wipe();
   }
 
@@ -182,7 +186,9 @@ export class Cluster {
     if (message.kind === 'raft' && isPromise(message.message)) {
       this.fencing.seePromise(from, message.message);
     }
-    this.network.send(nameOf(from as NodeId), nameOf(to as NodeId), letter);
+    const [here, there] = [nameOf(from as NodeId), nameOf(to as NodeId)];
+    // To who it was before its disk was replaced: nobody is left to hear it.
+    if (here !== there) this.network.send(here, there, letter);
   }
 
   #seeNode(node: SimulatedNode): void {
@@ -202,8 +208,10 @@ export class Cluster {
       seeApplied: (node: SimulatedNode, entries: readonly Entry[]) => {
         for (const entry of entries) this.#seeApplied(node, entry);
       },
-      durableOn: (index: number, term: number) =>
-        this.nodes.filter((node) => node.holds(index, term)).map((node) => node.id),
+      durableOn: (index: number, term: number) => [
+        ...this.nodes.filter((node) => node.holds(index, term)).map((node) => node.id),
+        ...this.#lost.filter(({ places }) => places.has(`${index} ${term}`)).map(({ id }) => id),
+      ],
     };
   }
 
