@@ -1,7 +1,7 @@
 /** Witnesses, and leaders that are appointed, over real processes. */
 
 import { afterEach, expect, test } from 'vitest';
-import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { freePorts, openHarness, type TestNode, waitUntil } from './harness.ts';
 import { agreedLeader, ask, createLedger, type Reply, viewOf } from './single-leader-cluster.ts';
 
 const harness = openHarness();
@@ -67,7 +67,12 @@ const stillMs = 1_500;
 
 test('appointed leaders: nobody is elected, promote appoints, and the old leader comes back fenced', async () => {
   const flags = ['--leader-choice', 'appointed', '--follower-writes', 'refuse'];
-  const nodes = await harness.startCluster(3, { flags });
+  const ports = await freePorts(3);
+  const peers = Object.fromEntries(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`]));
+  // Nothing of the cluster is there before somebody is appointed, so nothing is waited for.
+  const nodes = await Promise.all(
+    ports.map((port, at) => harness.startNode({ name: `n${at + 1}`, port, peers, flags })),
+  );
   const [n1, n2, n3] = nodes as [TestNode, TestNode, TestNode];
   await waitUntil('n1 is a voter', async () => (await viewOf(n1))?.nodes.length === 3);
   const early = await answerOf('PUT', `${n1.url}/ledger?strategy=single-leader`);
