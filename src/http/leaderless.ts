@@ -117,7 +117,7 @@ function quorumHeader(receipts: readonly QuorumReceipt[], w: number): string[] {
   const [first, ...others] = receipts;
   if (first === undefined) return [];
   const least = others.reduce((a, b) => (b.reached < a.reached ? b : a), first);
-  const who = [...least.owners, ...least.standIns.map((node) => `${node} stands in`)].join(',');
+  const who = [...least.owners.toSorted(), ...least.standIns.map((node) => `${node} stands in`)].join(',');
   const met = least.met ? '' : `; asked=${w}`;
   return ['Tercet-Quorum', `w=${least.reached}/${least.n}${met}; ${who}`];
 }

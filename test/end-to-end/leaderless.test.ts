@@ -4,10 +4,13 @@
  */
 
 import { rm } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { createLeaderless } from './leaderless-cluster.ts';
 import { ask, type Reply } from './single-leader-cluster.ts';
+
+/** Nodes are killed and started again, which takes a busy machine its time. */
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const harness = openHarness();
 let nodes: readonly TestNode[];
@@ -114,6 +117,36 @@ describe('Three replicas, of which the third misses a write', () => {
 async function revOf(path: string): Promise<unknown> {
   return (await ask('GET', `${first.url}/${path}`))?.json._rev;
 }
+
+describe('A request', () => {
+  test('names its own counts, is told who answered, and is refused where they make no sense', async () => {
+    await createLeaderless(nodes, 'counts', '');
+    const all = await put(first, 'counts/cart?w=3&pw=3', { version: 1 });
+    expect(all.headers.get('tercet-quorum')).toBe('w=3/3; n1,n2,n3');
+    for (const query of ['r=0', 'r=4', 'w=x', 'n=2', 'pr=-1', 'consistency=linearizable']) {
+      const refused = await ask('GET', `${first.url}/counts/cart?${query}`);
+      expect([query, refused?.status]).toEqual([query, 400]);
+      expect(refused?.json.error).toBe('query_parse_error');
+    }
+    const list = await ask('GET', `${first.url}/counts/_all_docs`);
+    expect(list?.headers.get('tercet-consistency')).toBe('eventual; r=1/3; n1');
+    expect((await ask('GET', `${first.url}/counts/_all_docs?r=2`))?.status).toBe(400);
+    const missing = await ask('GET', `${first.url}/counts/nothing?r=3`);
+    expect([missing?.status, missing?.headers.get('tercet-consistency')]).toEqual([
+      404,
+      'quorum; r=3/3; n1,n2,n3',
+    ]);
+    await ask('PUT', `${third.url}/counts/_security`, { members: { names: ['anna'] } });
+    for (const node of nodes) {
+      await waitUntil(`${node.name} knows who may read`, async () => {
+        const members = (await ask('GET', `${node.url}/counts/_security`))?.json.members;
+        return (members as { names: string[] }).names[0] === 'anna';
+      });
+    }
+    const metrics = await (await fetch(`${first.url}/metrics`)).text();
+    expect(metrics).toContain('tercet_anti_entropy_rounds_total{outcome="equal"}');
+  });
+});
 
 describe('Presets', () => {
   test('voldemort leaves stale what nobody reads; a read mends it', async () => {
