@@ -2,10 +2,13 @@
 
 import { execFileSync } from 'node:child_process';
 import { noCanary, plantedBugs } from './canaries.ts';
+import { leaderlessBugs, noLeaderlessCanary } from './leaderless/canaries.ts';
+import { leaderlessProfileNamed } from './leaderless/profiles.ts';
+import { runLeaderless } from './leaderless/run.ts';
 import { parseOptions, type SimulateOptions, UsageError, usage } from './options.ts';
 import { profileNamed } from './profiles.ts';
 import { exitCodes, renderFailure, renderTotals, type Totals } from './report.ts';
-import { nodesOfSeed, type RunResult, run } from './run.ts';
+import { nodesOfSeed, type RunSummary, run } from './run.ts';
 
 const usageExitCode = 2;
 const progressEveryMs = 5_000;
@@ -35,7 +38,19 @@ function main(argv: readonly string[]): number {
   return 0;
 }
 
-function runSeed({ nodes, profile, canary, seconds }: SimulateOptions, seed: number): RunResult {
+function runSeed({ nodes, profile, canary, seconds }: SimulateOptions, seed: number): RunSummary {
+  const leaderless = leaderlessProfileNamed(profile);
+  if (leaderless !== undefined) {
+    const bug = canary === undefined ? undefined : leaderlessBugs[canary];
+    const planted = bug?.canary ?? noLeaderlessCanary;
+    return runLeaderless({
+      seed,
+      nodes: nodes ?? nodesOfSeed(seed),
+      profile: leaderless,
+      canary: planted,
+      seconds,
+    });
+  }
   const chosen = profileNamed(profile);
   if (chosen === undefined) throw new UsageError(`There is no profile "${profile}".`);
   const planted = canary === undefined ? noCanary : (plantedBugs[canary]?.canary ?? noCanary);
@@ -44,14 +59,14 @@ function runSeed({ nodes, profile, canary, seconds }: SimulateOptions, seed: num
 
 function failureText(
   { nodes, profile, canary, seconds, traceLines }: SimulateOptions,
-  result: RunResult,
+  result: RunSummary,
 ): string {
   const { seed } = result;
   const command = { seed, seconds, profile, nodes: nodes ?? nodesOfSeed(seed), canary };
   return renderFailure({ result, command, commit: currentCommit(), traceLines }) ?? '';
 }
 
-function added(totals: Totals, result: RunResult, wallSeconds: number): Totals {
+function added(totals: Totals, result: RunSummary, wallSeconds: number): Totals {
   return {
     seeds: totals.seeds + 1,
     failed: totals.failed + (result.failure === undefined ? 0 : 1),

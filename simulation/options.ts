@@ -2,6 +2,8 @@
 
 import { parseArgs } from 'node:util';
 import { plantedBugs } from './canaries.ts';
+import { leaderlessBugs } from './leaderless/canaries.ts';
+import { leaderlessProfileNames } from './leaderless/profiles.ts';
 import { profileNames } from './profiles.ts';
 
 export interface SimulateOptions {
@@ -35,9 +37,11 @@ export const usage = `Runs production replication code in a simulated world, bre
   --seed N        first seed; the default is drawn
   --seeds COUNT   how many seeds, one after the other (1)
   --time SECONDS  simulated seconds in which everything may break (${secondsDefault}); healing comes after them
-  --profile NAME  ${profileNames.join(', ')} (all)
+  --profile NAME  ${profileNames.join(', ')} (all);
+                  without a leader: ${leaderlessProfileNames.join(', ')}
   --nodes 3|5     the default takes turns: three for even seeds, five for odd ones
-  --canary NAME   ${Object.keys(plantedBugs).join(', ')}
+  --canary NAME   ${Object.keys(plantedBugs).join(', ')};
+                  of leaderless profiles ${Object.keys(leaderlessBugs).join(', ')}
   --trace LINES   how much of the trace to print on failure (${traceLinesDefault})
   --help
 
@@ -49,12 +53,15 @@ Exit codes: 0 nothing found · 2 not understood · 10 the code crashed or broke 
 export function parseOptions(argv: readonly string[]): SimulateOptions {
   const values = parsedValues(argv);
   const profile = values.profile ?? 'all';
-  if (!profileNames.includes(profile)) {
-    throw new UsageError(`There is no profile "${profile}": choose ${profileNames.join(', ')}.`);
+  const isLeaderless = leaderlessProfileNames.includes(profile);
+  if (!isLeaderless && !profileNames.includes(profile)) {
+    const names = [...profileNames, ...leaderlessProfileNames];
+    throw new UsageError(`There is no profile "${profile}": choose ${names.join(', ')}.`);
   }
   const canary = values.canary;
-  if (canary !== undefined && !Object.hasOwn(plantedBugs, canary)) {
-    throw new UsageError(`There is no canary "${canary}": choose ${Object.keys(plantedBugs).join(', ')}.`);
+  const canaries = Object.keys(isLeaderless ? leaderlessBugs : plantedBugs);
+  if (canary !== undefined && !canaries.includes(canary)) {
+    throw new UsageError(`There is no canary "${canary}" under ${profile}: choose ${canaries.join(', ')}.`);
   }
   const nodes = values.nodes === undefined ? undefined : wholeNumber('--nodes', values.nodes);
   if (nodes !== undefined && nodes !== 3 && nodes !== 5) throw new UsageError('--nodes is 3 or 5.');

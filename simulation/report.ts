@@ -1,6 +1,6 @@
 /** What a person is told about runs: what failed, the last events before it, and the command that runs it again. */
 
-import type { FailureKind, RunResult } from './run.ts';
+import type { FailureKind, RunSummary } from './run.ts';
 import { renderLine } from './trace.ts';
 
 export const exitCodes: Readonly<Record<FailureKind, number>> = { crash: 10, liveness: 11, correctness: 12 };
@@ -26,7 +26,7 @@ function replayCommand({ seed, seconds, profile, nodes, canary }: ReplayCommand)
 }
 
 export interface FailureReport {
-  readonly result: RunResult;
+  readonly result: RunSummary;
   readonly command: ReplayCommand;
   readonly commit: string;
   readonly traceLines: number;

@@ -37,13 +37,18 @@ export interface RunOptions {
 
 export type FailureKind = 'crash' | 'correctness' | 'liveness';
 
-export interface RunResult {
+/** What there is to tell of a run, whatever strategy it was about. */
+export interface RunSummary {
   readonly seed: number;
   readonly world: World;
   readonly failure: { readonly kind: FailureKind; readonly violations: readonly Violation[] } | undefined;
-  readonly records: readonly ClientRecord[];
+  readonly records: readonly unknown[];
   /** How much time passed in the world, in seconds. */
   readonly simulatedSeconds: number;
+}
+
+export interface RunResult extends RunSummary {
+  readonly records: readonly ClientRecord[];
 }
 
 const livenessSeconds = 6;

@@ -10,6 +10,7 @@ import type { RevisionPath } from '../document/document.ts';
 import type { Digest, Revision } from '../document/revision.ts';
 import { addRevision, emptyGraph, leavesOf, type RevisionGraph } from '../document/revision-graph.ts';
 import { addPath, missing } from '../document/revision-path.ts';
+import { compareLeaves } from '../document/winner.ts';
 
 /** A revision with what joins it into a graph. Bodies and attachments ride along in types that extend this. */
 export interface HeldRevision {
@@ -34,6 +35,8 @@ export function unionOfHeld<Held extends HeldRevision>(
   answers: readonly (readonly Held[])[],
   digest: Digest,
 ): readonly Held[] {
+  // Leaves of one replica are leaves.
+  if (answers.length === 1) return answers[0]!.toSorted(compareLeaves);
   const all = new Map(answers.flat().map((held) => [held.revision, held] as const));
   return leavesOf(graphOfHeld([...all.values()], digest)).flatMap((leaf) => all.get(leaf.revision) ?? []);
 }

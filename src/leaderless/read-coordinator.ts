@@ -140,7 +140,9 @@ export function addReadReply<Held extends HeldRevision>(
       );
     case 'full': {
       const { digest, held, grave = [] } = reply;
-      const holding = { held, grave };
+      const same = digest === undefined ? undefined : state.known.get(digest);
+      // A grave has the digest of its tombstones, but not them.
+      const holding = same?.held.length === held.length ? same : { held, grave };
       const known = digest === undefined ? state.known : new Map(state.known).set(digest, holding);
       return decided(
         withAsked({ ...state, known }, reply.from, { want: 'full', status: 'answered', digest, holding }),
@@ -191,10 +193,13 @@ export function readOutcome<Held extends HeldRevision>(state: ReadState<Held>): 
 export function readRepairs<Held extends HeldRevision>(state: ReadState<Held>): readonly Repair<Held>[] {
   const { plan, asked, digest } = state;
   if (plan.readRepair === 'off' || !isReadEnough(state)) return [];
+  const answers = [...asked].filter(([, { status }]) => status === 'answered');
+  const holdings = new Set(answers.map(([, ask]) => holdingOf(state, ask)));
+  // What replicas that agree on a grave hold is as it should be, too.
+  if (holdings.size === 1) return [];
   const leaves = unionOf(state);
   const repairs: Repair<Held>[] = [];
-  for (const [to, ask] of asked) {
-    if (ask.status !== 'answered') continue;
+  for (const [to, ask] of answers) {
     const holding = holdingOf(state, ask);
     const lacking = holding === undefined ? leaves : lackingOf(leaves, holding.held, digest);
     // What is in its grave it knows to be dead.
@@ -213,7 +218,7 @@ function countedOf<Held extends HeldRevision>(state: ReadState<Held>): readonly 
 
 /** What is alive somewhere and dead for all others is left out: who brings it was away when the tombstone was forgotten. */
 function unionOf<Held extends HeldRevision>({ asked, digest }: ReadState<Held>): readonly Held[] {
-  const holdings = [...asked.values()].flatMap(({ holding }) => (holding === undefined ? [] : [holding]));
+  const holdings = [...new Set([...asked.values()].flatMap(({ holding = [] }) => holding))];
   const leaves = unionOfHeld(
     holdings.map(({ held }) => held),
     digest,

@@ -1,0 +1,109 @@
+/**
+ * Planted bugs of leaderless databases, see ../canaries.ts. Production code has no part in them: each is a choice that the
+ * simulated replica makes around the cores.
+ */
+
+export interface LeaderlessCanary {
+  /** A replica says that a write is durable before it is. */
+  readonly acknowledgesEarly?: boolean;
+  /** Stand-ins count although the database's quorum is strict. */
+  readonly countsStandIns?: boolean;
+  /** Digests that differ are taken for equal. */
+  readonly ignoresDigests?: boolean;
+  /** When time is up, a read answers with what it has. */
+  readonly answersWithFewer?: boolean;
+  /** A repaired replica keeps what it was sent, and nothing beside it. */
+  readonly repairOverwrites?: boolean;
+  /** Repairs travel without their way back. */
+  readonly forgetsPaths?: boolean;
+  /** A replica whose disk was replaced is asked like all others. */
+  readonly answersWhenEmpty?: boolean;
+  /** Tombstones are forgotten without waiting for anybody. */
+  readonly forgetsEarly?: boolean;
+  /** What arrives for a grave is applied. */
+  readonly believesTheDead?: boolean;
+  /** Hints go to whoever is there, and are dropped when it has them. */
+  readonly handsToAnybody?: boolean;
+  /** Graves keep the tombstones alone. */
+  readonly gravesWithoutPaths?: boolean;
+}
+
+export interface PlantedLeaderlessBug {
+  readonly explanation: string;
+  readonly canary: LeaderlessCanary;
+  /** The profile under which it must be caught, */
+  readonly profile: string;
+  /** by one of so many seeds, */
+  readonly seedsMax: number;
+  /** beginning with this one: a rare moment is not searched for by every run of the tests. 1 unless told. */
+  readonly seedFirst?: number;
+}
+
+export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
+  'ack-before-durable': {
+    explanation: 'a replica says that a write is durable before it is',
+    canary: { acknowledgesEarly: true },
+    profile: 'leaderless',
+    seedsMax: 3,
+  },
+  'sloppy-as-strict': {
+    explanation: 'stand-ins count for W although the quorum is strict',
+    canary: { countsStandIns: true },
+    profile: 'leaderless-cuts',
+    seedsMax: 5,
+    seedFirst: 5,
+  },
+  'digest-ignored': {
+    explanation: 'digests that differ are taken for equal',
+    canary: { ignoresDigests: true },
+    profile: 'leaderless',
+    seedsMax: 3,
+  },
+  'fewer-than-r': {
+    explanation: 'a read answers with what it has when its time is up',
+    canary: { answersWithFewer: true },
+    profile: 'leaderless-cuts',
+    seedsMax: 5,
+  },
+  'repair-overwrites': {
+    explanation: 'a repaired replica keeps what it was sent, and nothing beside it',
+    canary: { repairOverwrites: true },
+    profile: 'leaderless-cuts',
+    seedsMax: 10,
+    seedFirst: 14,
+  },
+  'path-forgotten': {
+    explanation: 'repairs travel without their way back, so what they supersede looks like a sibling',
+    canary: { forgetsPaths: true },
+    profile: 'leaderless-cuts',
+    seedsMax: 5,
+  },
+  'empty-replica-asked': {
+    explanation: 'a replica whose disk was replaced is asked for R like all others',
+    canary: { answersWhenEmpty: true },
+    profile: 'leaderless',
+    seedsMax: 5,
+    seedFirst: 21,
+  },
+  'tombstone-forgotten-early': {
+    explanation: 'tombstones are forgotten without waiting for anybody, and leave a grave here only',
+    canary: { forgetsEarly: true, believesTheDead: true },
+    profile: 'leaderless-away',
+    seedsMax: 8,
+  },
+  'way-back-forgotten': {
+    explanation:
+      'a grave keeps the tombstone and not its way back, so a new life does not supersede the old one',
+    canary: { gravesWithoutPaths: true },
+    profile: 'leaderless-away',
+    seedsMax: 5,
+  },
+  'hint-to-anybody': {
+    explanation: 'a hint is dropped when somebody has it who is not its owner',
+    canary: { handsToAnybody: true },
+    profile: 'leaderless-hints',
+    seedsMax: 5,
+  },
+};
+
+export const noLeaderlessCanary: LeaderlessCanary = {};

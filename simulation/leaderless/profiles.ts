@@ -1,0 +1,75 @@
+/** Which faults a run of a leaderless database may meet, and what of repair it is left with. */
+
+import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
+
+const faultKinds = [
+  'crash',
+  'crash_all',
+  'wipe',
+  'pause',
+  'cut_link',
+  'partition',
+  'bad_links',
+  'slow_replica',
+  'full_disk',
+  'clock_jump',
+] as const;
+
+export type LeaderlessFault = (typeof faultKinds)[number];
+
+export interface LeaderlessProfile {
+  readonly faults: readonly LeaderlessFault[];
+  readonly gapMsMin: number;
+  readonly gapMsMax: number;
+  /** Leaves out a random part of the faults, another part in each run. */
+  readonly isSwarm: boolean;
+  /** How many documents several clients write, at most, and how many of the writes delete. */
+  readonly documentsMax: number;
+  readonly deletions: number;
+  /** Where given, every run has these; what is not given is drawn. */
+  readonly settings: Partial<LeaderlessSettings>;
+}
+
+const usual = { gapMsMin: 30, gapMsMax: 700, isSwarm: false, documentsMax: 3, deletions: 0.12, settings: {} };
+const cuts: readonly LeaderlessFault[] = ['cut_link', 'partition', 'bad_links', 'slow_replica'];
+
+const profiles: Readonly<Record<string, LeaderlessProfile>> = {
+  leaderless: { ...usual, faults: faultKinds, isSwarm: true },
+  'leaderless-calm': { ...usual, faults: [] },
+  /** Overlapping quorums of owners, and a network that comes and goes. */
+  'leaderless-cuts': {
+    ...usual,
+    faults: cuts,
+    settings: { n: 3, r: 2, w: 2, quorum: 'strict', readRepair: 'async', resolver: 'siblings' },
+  },
+  /** Replicas are away for longer than tombstones wait for them. */
+  'leaderless-away': {
+    ...usual,
+    faults: ['partition', 'crash', 'pause', 'clock_jump'],
+    documentsMax: 12,
+    deletions: 0.4,
+    settings: { antiEntropy: true, tombstoneHorizonMs: 400, resolver: 'siblings' },
+  },
+  /** Each way of repair alone must make replicas equal, where it promises to. */
+  'leaderless-hints': {
+    ...usual,
+    faults: cuts,
+    settings: { hints: true, readRepair: 'off', antiEntropy: false },
+  },
+  'leaderless-repair': {
+    ...usual,
+    faults: [...cuts, 'crash', 'pause'],
+    settings: { hints: false, readRepair: 'async', antiEntropy: false },
+  },
+  'leaderless-entropy': {
+    ...usual,
+    faults: faultKinds,
+    settings: { hints: false, readRepair: 'off', antiEntropy: true },
+  },
+};
+
+export const leaderlessProfileNames: readonly string[] = Object.keys(profiles);
+
+export function leaderlessProfileNamed(name: string): LeaderlessProfile | undefined {
+  return Object.hasOwn(profiles, name) ? profiles[name] : undefined;
+}

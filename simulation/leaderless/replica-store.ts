@@ -1,0 +1,308 @@
+/**
+ * One replica's documents on its simulated disk: a record for each revision, joined into graphs when the process starts. It
+ * keeps the promises that the real database keeps: nothing is visible before it is durable, an edit is checked against what
+ * is committed, replicated revisions are joined as they are, graves judge what arrives for the dead.
+ */
+
+import { digestOf, generationOf, type Revision, revisionOf } from '../../src/document/revision.ts';
+import { addRevision, emptyGraph, nodeOf, type RevisionGraph } from '../../src/document/revision-graph.ts';
+import { addPath, missing, pathOf } from '../../src/document/revision-path.ts';
+import { treeLeaves } from '../../src/document/tree-projection.ts';
+import type { BucketEntry, Grave, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
+import { contributionOfLeaves } from '../../src/leaderless/contribution.ts';
+import { judgeArrival, judgeBuried, mergedGrave } from '../../src/replication/graves.ts';
+import { bucketOf, contributionOf, fanOut, idDigestOf, Sums } from '../../src/replication/hash-buckets.ts';
+import { digest128 } from '../../src/runtime/digest.ts';
+import type { Operation } from '../../src/store/store.ts';
+import type { CommitOutcome, SimulatedDisk } from '../disk.ts';
+import type { LeaderlessCanary } from './canaries.ts';
+import type { ToldRevision } from './messages.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const bucketLevel = 4;
+
+interface Document {
+  graph: RevisionGraph;
+  readonly records: Map<Revision, ToldRevision>;
+  /** The place of its last change in this replica's feed. */
+  sequence: number;
+  /** Of the present graph, once somebody asked. */
+  shown: { readonly leaves: readonly ToldRevision[]; readonly digest: string | undefined } | undefined;
+}
+
+export interface ReplicaStoreOptions {
+  readonly disk: SimulatedDisk;
+  readonly canary: LeaderlessCanary;
+  /** What follows from the leaves of a document that just changed: a merge, or nothing. */
+  readonly settle: (
+    id: string,
+    leaves: readonly ToldRevision[],
+    graph: RevisionGraph,
+  ) => ToldRevision | undefined;
+}
+
+export class ReplicaStore {
+  readonly #options: ReplicaStoreOptions;
+  readonly #documents = new Map<string, Document>();
+  readonly #graves = new Map<string, Grave>();
+  readonly #quarantine = new Map<Revision, ToldRevision>();
+  #sequence = 0;
+
+  constructor(options: ReplicaStoreOptions) {
+    this.#options = options;
+    for (const { key, value } of options.disk.entries({
+      from: encoder.encode('a'),
+      to: encoder.encode('z'),
+    })) {
+      this.#load(decoder.decode(key), decoder.decode(value));
+    }
+  }
+
+  graph(id: string): RevisionGraph {
+    return this.#documents.get(id)?.graph ?? emptyGraph;
+  }
+
+  grave(id: string): Grave | undefined {
+    return this.#graves.get(idDigestOf(id, digest128));
+  }
+
+  /** The last place in this replica's feed. */
+  sequence(): number {
+    return this.#sequence;
+  }
+
+  ids(): readonly string[] {
+    return [...this.#documents.keys()];
+  }
+
+  graves(): readonly Grave[] {
+    return [...this.#graves.values()];
+  }
+
+  quarantined(): readonly ToldRevision[] {
+    return [...this.#quarantine.values()];
+  }
+
+  /** Leaves as CouchDB's clients see them. */
+  leaves(id: string): readonly ToldRevision[] {
+    const document = this.#documents.get(id);
+    return document === undefined ? [] : this.#shown(id, document).leaves;
+  }
+
+  /** A grave has the digest of its tombstones. */
+  digest(id: string): string | undefined {
+    const document = this.#documents.get(id);
+    if (document !== undefined) return this.#shown(id, document).digest;
+    const grave = this.grave(id);
+    return grave === undefined ? undefined : contributionOfLeaves(id, grave.leaves, digest128);
+  }
+
+  /** What of these is still here. */
+  named(wanted: readonly NamedRevisions[]): readonly ToldRevision[] {
+    return wanted.flatMap(({ id, revisions }) =>
+      this.leaves(id).filter(({ revision }) => revisions.includes(revision)),
+    );
+  }
+
+  entries(buckets: readonly number[]): readonly BucketEntry[] {
+    return this.#allEntries().filter((entry) => buckets.includes(bucketOf(idDigestFor(entry))));
+  }
+
+  sums(level: number, indexes: readonly number[]): readonly string[] {
+    const sums = new Map<number, Sums>();
+    const add = (idDigest: string, contribution: string) => {
+      const index = Math.floor(bucketOf(idDigest) / fanOut ** (bucketLevel - level));
+      const sum = sums.get(index) ?? new Sums(1);
+      sum.add(0, contribution);
+      sums.set(index, sum);
+    };
+    for (const id of this.ids()) add(idDigestOf(id, digest128), this.digest(id)!);
+    for (const { idDigest, leaves } of this.#openGraves())
+      add(idDigest, contributionOf(idDigest, leaves, digest128));
+    const zero = new Sums(1);
+    return indexes.map((index) => (sums.get(index) ?? zero).hex(0));
+  }
+
+  /** Joins revisions; they are visible, with the merges that follow from them, once they are durable. */
+  join(revisions: readonly ToldRevision[], settled: (outcome: CommitOutcome) => void): void {
+    const operations = revisions.map((told) => put(`doc ${told.id} ${told.revision}`, told));
+    this.#options.disk.commit(operations, (outcome) => {
+      if (outcome.kind === 'durable') {
+        const refused = revisions.filter((told) => !this.#isBelieved(told));
+        for (const told of refused) this.#setAside(told);
+        this.#show(revisions.filter((told) => !refused.includes(told)));
+      }
+      settled(outcome);
+    });
+  }
+
+  /** What no leaf that a repair brings is made of is thrown away: a planted bug. */
+  overwrite(revisions: readonly ToldRevision[], settled: (outcome: CommitOutcome) => void): void {
+    for (const id of new Set(revisions.map((told) => told.id))) {
+      this.#options.disk.commit(this.#drop(id), () => undefined);
+    }
+    this.join(revisions, settled);
+  }
+
+  /** Forgets documents that are tombstones alone and were last changed at this place or before. Gives them. */
+  forget(through: number): readonly { readonly id: string; readonly leaves: readonly Revision[] }[] {
+    const forgotten: { id: string; leaves: readonly Revision[] }[] = [];
+    for (const [id, { graph, sequence }] of [...this.#documents]) {
+      if (sequence > through || graph.leaves.some((leaf) => !leaf.deleted)) continue;
+      const shown = this.leaves(id);
+      const leaves = shown.map(({ revision }) => revision);
+      forgotten.push({ id, leaves });
+      this.bury({ idDigest: idDigestOf(id, digest128), leaves, paths: shown.map(({ path }) => path) });
+    }
+    return forgotten;
+  }
+
+  /** Takes over a grave, and judges what is here of the document. */
+  bury(grave: Grave): void {
+    const id = this.ids().find((one) => idDigestOf(one, digest128) === grave.idDigest);
+    const here = id === undefined ? [] : this.leaves(id);
+    if (judgeBuried(here, grave.leaves) === 'keep') return;
+    const tombstones = here.filter((leaf) => leaf.deleted).map(({ revision }) => revision);
+    const present = id === undefined ? (this.#graves.get(grave.idDigest)?.leaves ?? []) : tombstones;
+    const leaves = mergedGrave(present, grave.leaves);
+    const ways = [
+      ...here.map(({ path }) => path),
+      ...(this.#graves.get(grave.idDigest)?.paths ?? []),
+      ...(grave.paths ?? []),
+    ];
+    const paths = (this.#options.canary.gravesWithoutPaths ? [] : leaves).flatMap(
+      (leaf) => ways.find((path) => leaf === revisionOf(path.start, path.ids[0]!)) ?? [],
+    );
+    const merged = { idDigest: grave.idDigest, leaves, paths };
+    const operations: Operation[] = [put(`grave ${grave.idDigest}`, merged)];
+    if (id !== undefined) {
+      for (const told of here) if (!told.deleted) this.#setAside(told);
+      operations.push(...this.#drop(id));
+    }
+    this.#graves.set(grave.idDigest, merged);
+    this.#options.disk.commit(operations, () => undefined);
+  }
+
+  #shown(id: string, document: Document): NonNullable<Document['shown']> {
+    if (document.shown === undefined) {
+      const leaves = treeLeaves(document.graph, digest128).map(({ revision }) =>
+        this.#told(id, document, revision),
+      );
+      const revisions = leaves.map(({ revision }) => revision);
+      document.shown = { leaves, digest: contributionOfLeaves(id, revisions, digest128) };
+    }
+    return document.shown;
+  }
+
+  #allEntries(): readonly BucketEntry[] {
+    const documents = this.ids().map((id): BucketEntry => {
+      return { kind: 'document', id, leaves: this.leaves(id).map(({ revision }) => revision) };
+    });
+    return [...documents, ...this.#openGraves().map((grave): BucketEntry => ({ kind: 'grave', ...grave }))];
+  }
+
+  /** Graves of documents that nobody wrote anew. */
+  #openGraves(): readonly Grave[] {
+    const alive = new Set(this.ids().map((id) => idDigestOf(id, digest128)));
+    return this.graves().filter(({ idDigest }) => !alive.has(idDigest));
+  }
+
+  #isBelieved(told: ToldRevision): boolean {
+    const grave = this.#documents.has(told.id) ? undefined : this.grave(told.id);
+    if (grave === undefined || this.#options.canary.believesTheDead === true) return true;
+    return judgeArrival(told, grave.leaves) === 'apply';
+  }
+
+  #setAside(told: ToldRevision): void {
+    this.#quarantine.set(told.revision, told);
+    const key = encoder.encode(`doc ${told.id} ${told.revision}`);
+    this.#options.disk.commit(
+      [put(`quarantine ${told.revision}`, told), { kind: 'delete', key }],
+      () => undefined,
+    );
+  }
+
+  #show(revisions: readonly ToldRevision[]): void {
+    for (const told of revisions) this.#add(told);
+    this.settle(new Set(revisions.map((told) => told.id)));
+  }
+
+  /** Derives the merges that follow from what is here; again from the same leaves should one not become durable. */
+  settle(ids: Iterable<string>): void {
+    for (const id of ids) {
+      const merge = this.#options.settle(id, this.leaves(id), this.graph(id));
+      if (merge !== undefined) this.join([merge], () => undefined);
+    }
+  }
+
+  #add(told: ToldRevision): void {
+    const { id, revision, deleted, parents = [] } = told;
+    const document = this.#documents.get(id) ?? {
+      graph: emptyGraph,
+      records: new Map(),
+      sequence: 0,
+      shown: undefined,
+    };
+    this.#documents.set(id, document);
+    document.records.set(revision, told);
+    const isNews = missing(document.graph, [revision], digest128).missing.length > 0;
+    let { graph } = addPath(document.graph, told.path, { deleted, stored: true }, digest128);
+    if (parents.length > 1) graph = addRevision(graph, { revision, parents, deleted, stored: true }).graph;
+    document.graph = graph;
+    document.shown = undefined;
+    if (!isNews) return;
+    this.#sequence += 1;
+    document.sequence = this.#sequence;
+  }
+
+  #drop(id: string): readonly Operation[] {
+    const records = this.#documents.get(id)?.records.keys() ?? [];
+    const operations = [...records].map((revision): Operation => {
+      return { kind: 'delete', key: encoder.encode(`doc ${id} ${revision}`) };
+    });
+    this.#documents.delete(id);
+    return operations;
+  }
+
+  /** A leaf with its way back; a derived tombstone is made of its parent. */
+  #told(id: string, { graph, records }: Document, revision: Revision): ToldRevision {
+    const node = nodeOf(graph, revision);
+    const known = records.get(revision);
+    if (known !== undefined && node !== undefined) {
+      const parents = node.parents.length > 1 ? { parents: node.parents } : {};
+      return { ...known, ...parents, path: pathOf(graph, revision) };
+    }
+    const shown = treeLeaves(graph, digest128).find((leaf) => leaf.revision === revision)!;
+    const parent = shown.derivedFrom!;
+    // The parent may be known by name alone: a merge came whose other branch did not.
+    const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
+    const ids = [digestOf(revision), ...above];
+    return {
+      id,
+      revision,
+      deleted: true,
+      value: 0,
+      stamp: undefined,
+      path: { start: generationOf(revision), ids },
+    };
+  }
+
+  #load(key: string, text: string): void {
+    const value: unknown = JSON.parse(text);
+    if (key.startsWith('doc ')) this.#add(value as ToldRevision);
+    else if (key.startsWith('grave ')) this.#graves.set(key.slice(6), value as Grave);
+    else if (key.startsWith('quarantine ')) {
+      const told = value as ToldRevision;
+      this.#quarantine.set(told.revision, told);
+    }
+  }
+}
+
+export function put(key: string, value: unknown): Operation {
+  return { kind: 'put', key: encoder.encode(key), value: encoder.encode(JSON.stringify(value)) };
+}
+
+function idDigestFor(entry: BucketEntry): string {
+  return entry.kind === 'grave' ? entry.idDigest : idDigestOf(entry.id, digest128);
+}

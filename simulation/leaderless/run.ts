@@ -1,0 +1,165 @@
+/**
+ * One run of a leaderless database from one seed: everything may break, then all is mended, the clients stop, and what of
+ * repair the run has must make the replicas equal again.
+ */
+
+import { settingsFrom } from '../../src/leaderless/presets.ts';
+import { peersToRejoin } from '../../src/leaderless/rejoining.ts';
+import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
+import type { Violation } from '../history.ts';
+import type { RunSummary } from '../run.ts';
+import { microsecondsOf, World } from '../world.ts';
+import type { LeaderlessCanary } from './canaries.ts';
+import {
+  checkEquality,
+  checkLosses,
+  checkMonotonic,
+  checkReads,
+  checkSiblings,
+  checkTombstones,
+  type LeaderlessEvidence,
+} from './checkers.ts';
+import { LeaderlessCluster } from './cluster.ts';
+import type { LeaderlessRecord } from './history.ts';
+import { LeaderlessNemesis } from './nemesis.ts';
+import type { LeaderlessProfile } from './profiles.ts';
+import { LeaderlessWorkload } from './workload.ts';
+
+export interface LeaderlessRunOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly profile: LeaderlessProfile;
+  readonly canary: LeaderlessCanary;
+  /** Simulated seconds in which everything may break. */
+  readonly seconds: number;
+}
+
+export interface LeaderlessRunResult extends RunSummary {
+  readonly records: readonly LeaderlessRecord[];
+  readonly settings: LeaderlessSettings;
+}
+
+const settleSecondsMax = 20;
+
+export function runLeaderless({
+  seed,
+  nodes,
+  profile,
+  canary,
+  seconds,
+}: LeaderlessRunOptions): LeaderlessRunResult {
+  const world = new World(seed);
+  const settings = settingsOfSeed(world, nodes, profile);
+  world.note('run', 'settings', settings);
+  const cluster = new LeaderlessCluster({ world, nodes, settings, canary });
+  const random = world.random.fork('workload');
+  const workload = new LeaderlessWorkload({
+    world,
+    cluster,
+    clients: random.between(2, 4),
+    documents: random.between(1, profile.documentsMax),
+    deletions: profile.deletions,
+    thinkMsMax: random.pick([60, 150, 300]),
+  });
+  const nemesis = new LeaderlessNemesis(world, cluster, profile);
+  let violations: Violation[];
+  try {
+    cluster.start();
+    workload.start();
+    nemesis.start();
+    world.runUntil(microsecondsOf(seconds * 1_000));
+    nemesis.healAll();
+    workload.stop();
+    settle(world, cluster, workload);
+    violations = judged(
+      { records: workload.records(), finals: cluster.finals(), oracle: cluster.oracle },
+      cluster,
+    );
+  } catch (error) {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    violations = [{ checker: 'crash', message }];
+  }
+  return {
+    ...{ seed, world, settings, records: workload.records(), simulatedSeconds: world.now() / 1_000_000 },
+    failure: failureOf(violations),
+  };
+}
+
+/** Counts that overlap more often than not, and every way of repair switched off in some runs. */
+function settingsOfSeed(world: World, nodes: number, profile: LeaderlessProfile): LeaderlessSettings {
+  const random = world.random.fork('settings');
+  const n = nodes === 3 ? 3 : random.pick([3, 3, 5]);
+  const majority = Math.floor(n / 2) + 1;
+  const counts = random.chance(0.75)
+    ? random.pick([
+        { r: majority, w: majority },
+        { r: majority, w: majority },
+        { r: 1, w: n },
+        { r: n, w: 1 },
+      ])
+    : random.pick([
+        { r: 1, w: 1 },
+        { r: 1, w: majority },
+      ]);
+  return settingsFrom(
+    {
+      ...{ n, ...counts },
+      quorum: random.chance(0.7) ? 'strict' : 'sloppy',
+      resolver: random.pick(['siblings', 'siblings', 'siblings', 'last-write-wins', 'merge']),
+      hints: random.chance(0.7),
+      readRepair: random.pick(['off', 'async', 'blocking']),
+      antiEntropy: random.chance(0.75),
+      readTimeoutMs: 400,
+      writeTimeoutMs: 500,
+      hintWindowMs: 600_000,
+      tombstoneHorizonMs: random.pick([1_500, 1_500, 60_000]),
+      ...profile.settings,
+    },
+    nodes,
+  );
+}
+
+function settle(world: World, cluster: LeaderlessCluster, workload: LeaderlessWorkload): void {
+  const { readRepair } = cluster.settings;
+  const end = world.now() + microsecondsOf(settleSecondsMax * 1_000);
+  // What is on its way arrives, and writes whose time is not up come to their ends.
+  world.runUntil(world.now() + microsecondsOf(2_500));
+  world.runUntil(end, () => isWhole(cluster) && (!cluster.settings.antiEntropy || cluster.isEqual()));
+  if (readRepair === 'off') return;
+  const ids = [...new Set(workload.records().map(({ id }) => id))];
+  let isRead = false;
+  workload.readAll([...ids, ...ids], () => {
+    isRead = true;
+  });
+  world.runUntil(end, () => isRead);
+  world.runUntil(world.now() + microsecondsOf(500));
+}
+
+function isWhole(cluster: LeaderlessCluster): boolean {
+  return peersToRejoin(cluster.settings) === 0 || cluster.owners.every((node) => node.isWhole());
+}
+
+function judged(evidence: LeaderlessEvidence, cluster: LeaderlessCluster): Violation[] {
+  const { antiEntropy, hints, readRepair } = cluster.settings;
+  const violations = [
+    ...checkLosses(evidence),
+    ...checkReads(evidence),
+    ...checkMonotonic(evidence),
+    ...checkSiblings(evidence),
+    ...checkTombstones(evidence),
+  ];
+  // Hints alone promise it only where no coordinator fell with what it owed; their profile has no such fault.
+  const isMended =
+    antiEntropy ||
+    readRepair !== 'off' ||
+    (hints && cluster.oracle.wipes.length === 0 && !cluster.hasCrashed());
+  if (isMended) violations.push(...checkEquality(evidence));
+  return violations;
+}
+
+function failureOf(violations: readonly Violation[]): RunSummary['failure'] {
+  if (violations.length === 0) return undefined;
+  const isCrash = violations.some(({ checker }) => checker === 'crash');
+  const isStuck = violations.every(({ checker }) => checker === 'convergence');
+  return { kind: isCrash ? 'crash' : isStuck ? 'liveness' : 'correctness', violations };
+}

@@ -1,0 +1,199 @@
+/** Writes that a simulated replica coordinates: the core decides, this sends, waits and keeps hints. */
+
+import {
+  deriveRevision,
+  digestOf,
+  generationOf,
+  type Revision,
+  revisionOf,
+} from '../../src/document/revision.ts';
+import { isLeaf, nodeOf, winnerOf } from '../../src/document/revision-graph.ts';
+import { pathOf } from '../../src/document/revision-path.ts';
+import { nextStampTime, type StampTime } from '../../src/document/stamp.ts';
+import {
+  addWriteReply,
+  closeWrite,
+  owedHints,
+  startWrite,
+  type WriteState,
+  type WriteStep,
+  writeIsLate,
+  writeOutcome,
+} from '../../src/leaderless/write-coordinator.ts';
+import { digest128 } from '../../src/runtime/digest.ts';
+import type { HintDesk } from './hint-desk.ts';
+import type { PeerReply, ToldRevision, WriteAnswer, WriteRequest } from './messages.ts';
+import { lateAfterMs, type Process } from './process.ts';
+
+const encoder = new TextEncoder();
+const joinFirstMs = 200;
+
+export class WriteDesk {
+  readonly #process: Process;
+  readonly #hints: HintDesk;
+  /** Ids whose edit is on its way to the disk, and what waits for it. */
+  readonly #busy = new Map<string, (() => void)[]>();
+  #seen: StampTime = { ms: 0, counter: 0 };
+
+  constructor(process: Process, hints: HintDesk) {
+    this.#process = process;
+    this.#hints = hints;
+  }
+
+  write(request: WriteRequest, answer: (answer: WriteAnswer) => void): void {
+    const waiting = this.#busy.get(request.id);
+    if (waiting !== undefined) {
+      waiting.push(() => this.write(request, answer));
+      return;
+    }
+    const { base, id } = request;
+    if (base === undefined || nodeOf(this.#process.store.graph(id), base) !== undefined) {
+      return this.#check(request, answer);
+    }
+    // The others may know it: a client that read elsewhere is no conflict.
+    let open = this.#process.owners.length - 1;
+    let isChecked = false;
+    const check = () => {
+      if (isChecked) return;
+      isChecked = true;
+      this.#check(request, answer);
+    };
+    for (const owner of this.#process.owners) {
+      if (owner === this.#process.self) continue;
+      this.#process.calls.askWithin(joinFirstMs, owner, { kind: 'full', id }, (reply) => {
+        open -= 1;
+        const held = reply?.kind === 'full' ? reply.held : [];
+        if (held.length > 0) this.#process.store.join(held, () => (open === 0 ? check() : undefined));
+        else if (open === 0) check();
+      });
+    }
+    if (open === 0) check();
+  }
+
+  #check(request: WriteRequest, answer: (answer: WriteAnswer) => void): void {
+    const { id, base, deleted } = request;
+    const { store } = this.#process;
+    if (this.#busy.has(id)) return this.write(request, answer);
+    const graph = store.graph(id);
+    const winner = winnerOf(graph);
+    const parent = base ?? (winner?.deleted === true ? winner.revision : store.grave(id)?.leaves[0]);
+    const isAllowed = base === undefined ? winner === undefined || winner.deleted : isLeaf(graph, base);
+    if (!isAllowed || (deleted && base === undefined)) return answer({ kind: 'conflict' });
+    this.#busy.set(id, []);
+    this.#coordinate(this.#revisionOf(request, parent), request, answer);
+  }
+
+  #revisionOf({ id, deleted, value }: WriteRequest, parent: Revision | undefined): ToldRevision {
+    const { clock, self } = this.#process;
+    const body = encoder.encode(JSON.stringify({ value }));
+    const parents = parent === undefined ? [] : [parent];
+    const revision = deriveRevision({ parents, deleted, body, attachmentDigests: [] }, digest128);
+    const above = parent === undefined ? [] : this.#wayBack(id, parent);
+    this.#seen = nextStampTime(this.#seen, clock.now());
+    const stamp = { ...this.#seen, node: self };
+    const path = { start: generationOf(revision), ids: [digestOf(revision), ...above] };
+    return { id, revision, deleted, value, stamp, path };
+  }
+
+  #wayBack(id: string, parent: Revision): readonly string[] {
+    const { store } = this.#process;
+    const graph = store.graph(id);
+    if (nodeOf(graph, parent) !== undefined) return pathOf(graph, parent).ids;
+    const kept = store.grave(id)?.paths?.find(({ start, ids }) => revisionOf(start, ids[0]!) === parent);
+    return kept?.ids ?? [digestOf(parent)];
+  }
+
+  #coordinate(told: ToldRevision, request: WriteRequest, answer: (answer: WriteAnswer) => void): void {
+    const { canary, clock, detector, oracle, owners, self, standIns } = this.#process;
+    oracle.made(told, self);
+    const { w, pw, writeTimeoutMs } = request.settings;
+    const quorum = canary.countsStandIns ? 'sloppy' : request.settings.quorum;
+    const suspected = owners.filter(
+      (node) => node !== self && detector.verdict(node, clock.monotonic()) === 'suspected',
+    );
+    new WriteRound(this.#process, this.#hints, told, answer).begin(
+      startWrite({ owners, standIns, w, pw, quorum, suspected }),
+      {
+        timeoutMs: writeTimeoutMs,
+        keepsHints: request.settings.hints,
+        settledHere: () => this.#free(told.id),
+      },
+    );
+  }
+
+  #free(id: string): void {
+    const waiting = this.#busy.get(id) ?? [];
+    this.#busy.delete(id);
+    for (const next of waiting) next();
+  }
+}
+
+interface RoundOptions {
+  readonly timeoutMs: number;
+  readonly keepsHints: boolean;
+  readonly settledHere: () => void;
+}
+
+class WriteRound {
+  readonly #process: Process;
+  readonly #hints: HintDesk;
+  readonly #told: ToldRevision;
+  readonly #answer: (answer: WriteAnswer) => void;
+  readonly #hinted = new Set<string>();
+  #state!: WriteState;
+  #options!: RoundOptions;
+  #isAnswered = false;
+
+  constructor(process: Process, hints: HintDesk, told: ToldRevision, answer: (answer: WriteAnswer) => void) {
+    this.#process = process;
+    this.#hints = hints;
+    this.#told = told;
+    this.#answer = answer;
+  }
+
+  begin(step: WriteStep, options: RoundOptions): void {
+    this.#options = options;
+    this.#take(step);
+    this.#process.after(options.timeoutMs, () => this.#take({ state: closeWrite(this.#state), sends: [] }));
+  }
+
+  #take({ state, sends }: WriteStep): void {
+    this.#state = state;
+    for (const { to, standsInFor } of sends) this.#send(to, standsInFor);
+    const outcome = writeOutcome(this.#state);
+    if (outcome.kind !== 'open' && !this.#isAnswered) {
+      this.#isAnswered = true;
+      const { revision } = this.#told;
+      if (outcome.kind === 'met' || outcome.kind === 'partial') {
+        const { owners, standIns } = outcome.receipt;
+        this.#answer({ kind: outcome.kind, revision, durableOn: [...owners, ...standIns] });
+      } else this.#answer({ kind: outcome.kind, revision });
+    }
+    if (!this.#options.keepsHints) return;
+    for (const owner of owedHints(this.#state)) {
+      if (this.#hinted.has(owner) || owner === this.#process.self) continue;
+      this.#hinted.add(owner);
+      this.#hints.keep(owner, this.#told, () => undefined);
+    }
+  }
+
+  #send(to: string, standsInFor: string | undefined): void {
+    const { calls, canary, store, after, self } = this.#process;
+    if (to === self) {
+      const settled = (isDurable: boolean) => {
+        this.#options.settledHere();
+        this.#heard(to, isDurable ? { kind: 'durable' } : { kind: 'refused' });
+      };
+      store.join([this.#told], ({ kind }) => settled(kind === 'durable'));
+      if (canary.acknowledgesEarly) after(0, () => this.#heard(to, { kind: 'durable' }));
+      return;
+    }
+    const stands = standsInFor === undefined ? {} : { standsInFor };
+    calls.ask(to, { kind: 'join', revisions: [this.#told], ...stands }, (reply) => this.#heard(to, reply));
+    after(lateAfterMs(this.#process, to), () => this.#take(writeIsLate(this.#state, to)));
+  }
+
+  #heard(from: string, reply: PeerReply): void {
+    this.#take(addWriteReply(this.#state, { from, kind: reply.kind === 'durable' ? 'durable' : 'refused' }));
+  }
+}
