@@ -1,17 +1,14 @@
 /** How long the hints for a node that was away take, from its first answer until it has all of them. */
 
-import { local, startAll } from './clusters/cluster.ts';
+import { local, startAll, until } from './clusters/cluster.ts';
 import { newMembers, prepare, programOf } from './clusters/tercet.ts';
 import { countDocuments, loadDocuments } from './database-requests.ts';
 import { startProcess, stopProcess } from './processes.ts';
 import type { Sample } from './rows.ts';
 import { groupDatabase } from './wires/http.ts';
 
-const pollMs = 20;
-const replaySecondsMax = 300;
-
 export async function measureHints(directory: string, hints: number): Promise<Sample> {
-  const members = await newMembers();
+  const members = await newMembers(3);
   const [first, , away] = members as [(typeof members)[0], (typeof members)[0], (typeof members)[0]];
   const programs = members.map((member) => programOf(member, members, directory));
   // What is missing must not come by another way.
@@ -32,16 +29,5 @@ export async function measureHints(directory: string, hints: number): Promise<Sa
   } finally {
     await stopProcess(process.child);
     await others.stop();
-  }
-}
-
-async function until<Found>(what: string, probe: () => Promise<Found | undefined>): Promise<Found> {
-  const deadline = performance.now() + replaySecondsMax * 1000;
-  for (;;) {
-    // What refuses connections is not ready yet.
-    const found = await probe().catch(() => undefined);
-    if (found !== undefined) return found;
-    if (performance.now() > deadline) throw new Error(`waited ${replaySecondsMax} s until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

@@ -6,7 +6,7 @@ import type { RowDefinition } from './rows.ts';
 export type QuorumPeer = 'single-leader' | 'etcd-http' | 'etcd-grpc' | 'redis';
 export type QuorumMeasurement = `${'put' | 'get'}-${1 | 16 | 64 | 256}`;
 export type QuorumRowId = `quorum-${QuorumMeasurement}-${QuorumPeer}` | UpkeepRowId;
-type UpkeepRowId = 'hints-replay';
+type UpkeepRowId = 'hints-replay' | 'compare-bytes' | 'compare-time' | 'heal-bytes' | 'heal-time';
 
 export const quorumMeasurements: readonly QuorumMeasurement[] = [
   ...(['put-1', 'put-16', 'put-64', 'put-256'] as const),
@@ -41,6 +41,22 @@ function rowsOf(measurement: QuorumMeasurement): [QuorumRowId, RowDefinition][] 
 }
 
 const upkeepRows: readonly [UpkeepRowId, RowDefinition][] = [
+  [
+    'compare-bytes',
+    {
+      title: 'two replicas of a million equal documents compared',
+      ...{ unit: 'bytes', target: { kind: 'at_most', value: 2_048 } },
+    },
+  ],
+  ['compare-time', { title: 'the same', unit: 'milliseconds', target: { kind: 'at_most', value: 50 } }],
+  [
+    'heal-bytes',
+    {
+      title: '1,000 of a million documents brought by comparing: bytes, of their own',
+      ...{ unit: 'times', target: { kind: 'at_most', value: 3 } },
+    },
+  ],
+  ['heal-time', { title: 'the same', unit: 'milliseconds' }],
   [
     'hints-replay',
     { title: '100,000 hints replayed', unit: 'seconds', target: { kind: 'at_most', value: 15 } },

@@ -10,6 +10,8 @@ export type Unit =
   | 'seconds'
   | 'megabytes'
   | 'milliseconds'
+  | 'bytes'
+  | 'times'
   | 'percent';
 
 export type Target =

@@ -13,7 +13,7 @@ export type Load =
   /** One document, written again on top of its winner. */
   | { readonly kind: 'rewrite'; readonly id: string; readonly revision: string };
 
-const documentBytes = 256;
+export const documentBytes = 256;
 
 export function documentId(prefix: string, index: number): string {
   return `${prefix}${String(index).padStart(8, '0')}`;

@@ -43,7 +43,7 @@ export async function startAll<Found>(
     await Promise.all(started.map(({ child }) => stopProcess(child)));
   };
   try {
-    return { found: await until(isReady), stop };
+    return { found: await until('it is ready', isReady, startSecondsMax), stop };
   } catch (error) {
     await stop();
     const printed = started.map((each) => each.printed()).join('\n');
@@ -51,14 +51,22 @@ export async function startAll<Found>(
   }
 }
 
-async function until<Found>(isReady: () => Promise<Found | undefined>): Promise<Found> {
-  const deadline = performance.now() + startSecondsMax * 1000;
+const pollMs = 20;
+const waitSecondsMax = 300;
+
+/** Asks again and again for something that is there in the end. */
+export async function until<Found>(
+  what: string,
+  probe: () => Promise<Found | undefined>,
+  secondsMax = waitSecondsMax,
+): Promise<Found> {
+  const deadline = performance.now() + secondsMax * 1000;
   for (;;) {
     // What refuses connections is not ready yet.
-    const found = await isReady().catch(() => undefined);
+    const found = await probe().catch(() => undefined);
     if (found !== undefined) return found;
-    if (performance.now() > deadline) throw new Error(`not ready within ${startSecondsMax} s`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (performance.now() > deadline) throw new Error(`waited ${secondsMax} s until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 

@@ -29,7 +29,7 @@ export function tercetCluster(profileDirectory: string | undefined, strategy: St
     protocol: 'tercet',
     description: descriptions[strategy],
     start: async (directory) => {
-      const members = await newMembers();
+      const members = await newMembers(3);
       const programs = members.map((member) => programOf(member, members, directory, profileDirectory));
       const query = `strategy=${strategy}`;
       const { found: leader, stop } = await startAll(programs, () => prepare(members, query));
@@ -38,9 +38,9 @@ export function tercetCluster(profileDirectory: string | undefined, strategy: St
   };
 }
 
-export async function newMembers(): Promise<readonly Member[]> {
+export async function newMembers(count: number): Promise<readonly Member[]> {
   const members: Member[] = [];
-  for (const name of ['n1', 'n2', 'n3']) {
+  for (const name of Array.from({ length: count }, (_, index) => `n${index + 1}`)) {
     const port = await freePort();
     members.push({ name, port, url: `http://127.0.0.1:${port}` });
   }

@@ -1,6 +1,6 @@
 /**
  * Leaderless databases: three nodes that answer after W=2 or R=2 of N=3, beside the same nodes with a leader and other
- * clusters; how long the hints of a node that was away take. What the hash tree costs is in hash-tree.ts.
+ * clusters; what comparing two replicas takes; how long the hints of a node that was away take. What the hash tree costs is in hash-tree.ts.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -19,6 +19,7 @@ import {
   quorumPeers,
   quorumRows,
 } from '../quorum-rows.ts';
+import { measureComparison } from '../replica-comparison.ts';
 import type { ClusterName, Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import { inDirectory, type Part, type PartContext } from './part.ts';
@@ -99,6 +100,10 @@ async function run(context: PartContext): Promise<readonly Sample[]> {
     }
   }
   if (systems.some(({ name }) => name === 'tercet')) {
+    await attempt('comparing replicas', async () => {
+      const { storedDocuments } = settings;
+      samples.push(...(await inDirectory(context, (path) => measureComparison(path, storedDocuments))));
+    });
     await attempt('hints', async () => {
       samples.push(await inDirectory(context, (directory) => measureHints(directory, settings.hints)));
     });
