@@ -228,11 +228,16 @@ export class ReplicaStore {
     this.settle(new Set(revisions.map((told) => told.id)));
   }
 
-  /** Derives the merges that follow from what is here; again from the same leaves should one not become durable. */
+  /**
+   * Derives the merges that follow from what is here, in the turn that made them follow, as the database does. One that does
+   * not become durable is derived again from the same leaves.
+   */
   settle(ids: Iterable<string>): void {
     for (const id of ids) {
       const merge = this.#options.settle(id, this.leaves(id), this.graph(id));
-      if (merge !== undefined) this.join([merge], () => undefined);
+      if (merge === undefined) continue;
+      this.#add(merge);
+      this.#options.disk.commit([put(`doc ${id} ${merge.revision}`, merge)], () => undefined);
     }
   }
 
