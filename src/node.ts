@@ -27,7 +27,9 @@ import type { DocumentRevision } from './database/model.ts';
 import { failure } from './errors.ts';
 import { type App, createApp } from './http/app.ts';
 import { corsSettings } from './http/cors.ts';
+import { isWildcard, listen, shownHost } from './http/listening.ts';
 import type { Access } from './http/services.ts';
+import { placementOf } from './leaderless/placement.ts';
 import { nowhere, openReplicas } from './replicas/open-replicas.ts';
 import { Replicas } from './replicas/replicas.ts';
 import { type LedContext, type LedDatabases, ledDatabases } from './replicator/led-databases.ts';
@@ -113,7 +115,7 @@ async function assemble(
   });
   const cluster = createCluster(settings, { addresses, transport, secret: peerSecret, access: () => access });
   const peers = () => addresses.peers().map((peer) => peer.name);
-  const replicas = createReplicas(name, peers, cluster);
+  const replicas = createReplicas(name, { addresses, cluster });
   const databases = await openNodeDatabases(store, name, { cluster, replicas, log });
   closers.push(() => databases.close());
   const access = await createNodeAccess(settings, { cluster, databases, identity, peerSecret });
@@ -249,11 +251,6 @@ async function openAddresses(
   return new Addresses({ self: name, url, fixed: peers, learned });
 }
 
-/** Listening on all addresses says nothing about where one is reached. */
-function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || /^[0:]+$/.test(host);
-}
-
 type MaybePromise = Uint8Array | Promise<Uint8Array>;
 
 interface TransportContext {
@@ -285,6 +282,7 @@ function createCluster(
     followerWrites: settings.followerWrites,
     ...{ addresses, transport, hasSecret: settings.secret !== undefined },
     ...{ leaderChoice: settings.leaderChoice, readLease: settings.readLease },
+    placeOwners: ({ identity, n, nodes }) => placementOf({ database: identity, nodes, n }, digest128).owners,
     peerHeaders: (request) => ({
       ...proofHeaders(secret, settings.name, request),
       [onBehalfOfHeader]: request.onBehalfOf,
@@ -298,9 +296,14 @@ function createCluster(
 }
 
 /** The part of leaderless databases that is there before anything is opened; open-replicas.ts gives it its peers. */
-function createReplicas(name: string, peers: () => readonly string[], cluster: Cluster): Replicas {
+function createReplicas(
+  name: string,
+  { addresses, cluster }: Pick<Parts, 'addresses' | 'cluster'>,
+): Replicas {
   return new Replicas({
-    ...{ self: name, nodes: () => [name, ...peers()], digest: digest128 },
+    ...{ self: name, digest: digest128 },
+    nodes: () => [name, ...addresses.peers().map((peer) => peer.name)],
+    members: () => addresses.replicaNodes(),
     changeSettings: (database, change) => cluster.changeSettings(database, change),
   });
 }
@@ -375,25 +378,4 @@ function createNodeApp(settings: NodeSettings, clusterUuid: string, parts: Parts
     ...(transport && { acceptPeer: transport.accept }),
     reportDefect: (error, request) => log.error({ err: error, request }, 'answered 500, which is a defect'),
   });
-}
-
-async function listen(app: App, { listen: { host, port } }: NodeSettings): Promise<string> {
-  const shown = shownHost(host);
-  try {
-    return `http://${shown}:${(await app.listen(host, port)).port}`;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') {
-      throw new OptionsError(
-        `${shown}:${port} is taken by another program: stop it, or choose another port with --listen ${shown}:PORT.`,
-      );
-    }
-    throw new OptionsError(
-      `Cannot listen on ${shown}:${port} (${message}): choose another address with --listen.`,
-    );
-  }
-}
-
-function shownHost(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }

@@ -38,6 +38,20 @@ describe('addresses of nodes', () => {
     expect(addresses.peers().map(({ name }) => name)).toEqual(['n3', 'n2']);
   });
 
+  it('tell apart who may hold documents: members, this node among them, but no witness and nobody invited', () => {
+    const { addresses } = open();
+    addresses.invite(at('n4', 4));
+    const members = [
+      { ...at('n1', 1), kind: 'voter' },
+      { ...at('n2', 2), kind: 'witness' },
+    ] as const;
+    addresses.setMembers(members);
+    const nodes = addresses.replicaNodes();
+    expect(nodes).toEqual(['n1']);
+    addresses.setMembers([...members]);
+    expect(addresses.replicaNodes()).toBe(nodes);
+  });
+
   it('last for an invited node until it is a member, or nothing came of it', () => {
     const { addresses } = open();
     addresses.invite(at('n4', 4));

@@ -27,6 +27,12 @@ export interface PeerChange {
   readonly removed: readonly Peer[];
 }
 
+interface KnownMember {
+  readonly name: string;
+  readonly url?: string | undefined;
+  readonly kind?: 'voter' | 'learner' | 'witness';
+}
+
 type Listener = (change: PeerChange) => void;
 
 export class Addresses {
@@ -36,6 +42,7 @@ export class Addresses {
   readonly #listeners = new Set<Listener>();
   readonly #invited = new Map<string, string>();
   #members: ReadonlyMap<string, string> = new Map();
+  #replicaNodes: readonly string[] = [];
   #own: string | undefined;
   #known: ReadonlyMap<string, string>;
 
@@ -72,7 +79,14 @@ export class Addresses {
     this.#own ??= url;
   }
 
-  setMembers(members: readonly { readonly name: string; readonly url?: string | undefined }[]): void {
+  /** Names of the members that have documents, this node among them; another array once they are others. */
+  replicaNodes(): readonly string[] {
+    return this.#replicaNodes;
+  }
+
+  setMembers(members: readonly KnownMember[]): void {
+    const names = members.filter(({ kind }) => kind !== 'witness').map(({ name }) => name);
+    if (names.join() !== this.#replicaNodes.join()) this.#replicaNodes = names;
     this.#members = mapOf(members.flatMap(({ name, url }) => (url === undefined ? [] : [{ name, url }])));
     for (const { name } of members) this.#invited.delete(name);
     this.#evaluate();

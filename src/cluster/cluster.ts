@@ -30,7 +30,7 @@ import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
 import { type PromotionWish, promoteHere } from './promotion.ts';
-import { identityOf } from './replication-choice.ts';
+import { canOwn, identityOf, mustKeepOwners, type PlaceOwners, withOwners } from './replication-choice.ts';
 import { shownStatus } from './shown-status.ts';
 
 const APPLY_MS_MAX = 10_000;
@@ -48,6 +48,8 @@ export interface ClusterContext {
   readonly readLease: boolean;
   readonly peerHeaders: ClusterServices['peerHeaders'];
   readonly requireWriter: ForwardedEditsContext['requireWriter'];
+  /** Which of these nodes are to hold a new leaderless database: N of them. */
+  readonly placeOwners: PlaceOwners;
 }
 
 export interface ClusterParts {
@@ -140,6 +142,11 @@ export class Cluster implements ClusterServices {
     return !this.#isWitness();
   }
 
+  ownersMax(): number | undefined {
+    const { members } = this.#group.status();
+    return members.length === 0 ? undefined : members.filter(canOwn).length;
+  }
+
   isSingleLeader(database: string): boolean {
     return this.#databases.replication(database).strategy === 'single-leader';
   }
@@ -203,7 +210,9 @@ export class Cluster implements ClusterServices {
 
   async #create(name: string, replication: ReplicationChoice): Promise<void> {
     const identity = this.#context.random.hex(8);
-    await this.#change({ kind: 'create', name, incarnation: identity, replication });
+    const { members } = this.#group.status();
+    const placed = withOwners(replication, { identity, members, place: this.#context.placeOwners });
+    await this.#change({ kind: 'create', name, incarnation: identity, replication: placed });
     // Two creations of one name at the same time: the log decided.
     if (identityOf(this.#databases, name) !== identity) throw failure('file_exists');
   }
@@ -213,7 +222,9 @@ export class Cluster implements ClusterServices {
   }
 
   async setReplication(name: string, replication: ReplicationChoice): Promise<void> {
-    await this.#change({ kind: 'configure', database: this.#referenceOf(name), replication });
+    const database = this.#referenceOf(name);
+    mustKeepOwners(this.#databases.replication(name), replication);
+    await this.#change({ kind: 'configure', database, replication });
   }
 
   /** On the leader only: settings that all nodes have alike. @throws TercetError `not_found`, `not_leader` */

@@ -28,7 +28,8 @@ export function nameOf(id: NodeId): string {
   return id.slice(0, -diskDigits - 1);
 }
 
-export function diskOf(id: NodeId): string {
+/** @param id a {@link NodeId}, also as a status shows it */
+export function diskOf(id: string): string {
   return id.slice(-diskDigits);
 }
 

@@ -67,6 +67,31 @@ describe('A database that is not single-leader', () => {
     await expect(leader.cluster.createDatabase('cart', leaderless)).rejects.toMatchObject({ status: 412 });
   });
 
+  it('has owners from its creation on, which settings do not change; and none without so many voters', async () => {
+    const { log, leader } = await opened();
+    const owners = [
+      { node: 'n1', disk: '00000001' },
+      { node: 'n2', disk: '00000002' },
+      { node: 'n3', disk: '00000003' },
+    ];
+    const follower = await followerOf(log);
+    await leader.cluster.setReplication('cart', { strategy: 'leaderless', settings: { ...settings, r: 3 } });
+    await followerOf(log, follower);
+    const late = await openReplica();
+    await transfer({ from: leader, to: late });
+    for (const { databases } of [leader, follower, late]) {
+      expect(databases.replication('cart')).toMatchObject({ owners, settings: { r: 3 } });
+    }
+    const four = { ...settings, n: 4 };
+    const refused = { status: 400, reason: expect.stringContaining('n=') };
+    await expect(
+      leader.cluster.setReplication('cart', { strategy: 'leaderless', settings: four }),
+    ).rejects.toMatchObject(refused);
+    await expect(
+      leader.cluster.createDatabase('more', { strategy: 'leaderless', settings: four }),
+    ).rejects.toMatchObject({ status: 400, reason: 'n=4 replicas need as many voters; the cluster has 3.' });
+  });
+
   it('counts its changes on each node by itself, under an incarnation that no other has', async () => {
     const { log, leader } = await opened();
     const replicas = [leader, await followerOf(log), await followerOf(log)];

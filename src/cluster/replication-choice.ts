@@ -12,8 +12,11 @@
 
 import type { Databases } from '../database/databases.ts';
 import type { Replication, ReplicationChoice } from '../database/model.ts';
+import { failure } from '../errors.ts';
 import { digest128 } from '../runtime/digest.ts';
 import type { DatabaseRef } from './commands.ts';
+import type { MemberStatus } from './group.ts';
+import { diskOf } from './group-node-id.ts';
 
 const incarnationLength = 16;
 
@@ -24,8 +27,10 @@ export function choiceOf(replication: Replication): ReplicationChoice {
       return { strategy: replication.strategy };
     case 'single-leader':
       return { strategy: replication.strategy, ack: replication.ack };
-    case 'leaderless':
-      return { strategy: replication.strategy, settings: replication.settings };
+    case 'leaderless': {
+      const { owners, settings, strategy } = replication;
+      return { strategy, settings, ...(owners && { owners }) };
+    }
   }
 }
 
@@ -43,6 +48,50 @@ export function incarnationOf(
 ): string {
   if (strategy === 'single-leader') return identity;
   return digest128(Buffer.from(`${identity} ${diskUuid}`)).slice(0, incarnationLength);
+}
+
+/** Chooses N of these nodes for a database of that identity, always the same ones. */
+export type PlaceOwners = (question: {
+  readonly identity: string;
+  readonly nodes: readonly string[];
+  readonly n: number;
+}) => readonly string[];
+
+interface Placing {
+  readonly identity: string;
+  readonly members: readonly MemberStatus[];
+  readonly place: PlaceOwners;
+}
+
+/** A witness has no documents; a learner may never become a member with a say, and a database keeps its owners. */
+export function canOwn({ kind }: Pick<MemberStatus, 'kind'>): boolean {
+  return kind === 'voter';
+}
+
+/**
+ * What the log says of a new database: of a leaderless one also who holds it, because a list that follows the members would
+ * give the quorums of before and after a change nobody in common.
+ * @throws TercetError `bad_request` when there are fewer than N who can
+ */
+export function withOwners(
+  choice: ReplicationChoice,
+  { identity, members, place }: Placing,
+): ReplicationChoice {
+  if (choice.strategy !== 'leaderless') return choice;
+  const { n } = choice.settings;
+  const disks = new Map(members.filter(canOwn).map(({ id, name }) => [name, diskOf(id)]));
+  if (n > disks.size) {
+    throw failure('bad_request', `n=${n} replicas need as many voters; the cluster has ${disks.size}.`);
+  }
+  const nodes = place({ identity, nodes: [...disks.keys()], n });
+  return { ...choice, owners: nodes.map((node) => ({ node, disk: disks.get(node)! })) };
+}
+
+/** @throws TercetError `bad_request` for another N: who is to come or go would have to be filled, or waited for, first */
+export function mustKeepOwners(present: ReplicationChoice, wanted: ReplicationChoice): void {
+  if (present.strategy !== 'leaderless' || wanted.strategy !== 'leaderless') return;
+  const { n } = present.settings;
+  if (wanted.settings.n !== n) throw failure('bad_request', `The database keeps its n=${n} replicas.`);
 }
 
 /** What the group calls a database of its that is here. */

@@ -104,6 +104,7 @@ export async function startClusterNode(
     ...{ ...clockAndRandom, tickMs: 20, followerWrites: 'forward' },
     ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected', readLease: false },
     peerHeaders: () => ({}),
+    placeOwners: ({ n, nodes }) => nodes.slice(0, n),
     requireWriter: (onBehalfOf) => {
       if (onBehalfOf !== 'kim') throw failure('forbidden');
     },

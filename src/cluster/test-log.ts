@@ -45,6 +45,7 @@ export class TestLog {
       addresses: new Addresses({ self: 'n1', url: undefined, fixed: [], learned: [] }),
       ...{ transport: undefined, hasSecret: false, leaderChoice: 'elected', readLease: false },
       peerHeaders: () => ({}),
+      placeOwners: ({ n, nodes }) => nodes.slice(0, n),
       requireWriter: () => {},
     });
     const replica = await openReplica(createMemoryStore(), cluster.routeWrites);
@@ -107,7 +108,14 @@ export class TestLog {
         lastIndex: last,
         lastTerm: 1,
       },
-      ...{ epochs, members: [], leaderReady: this.leads, founded: true, fencedOut: false, stopped: false },
+      ...{
+        epochs,
+        members: voters,
+        leaderReady: this.leads,
+        founded: true,
+        fencedOut: false,
+        stopped: false,
+      },
     };
   }
 
@@ -135,6 +143,10 @@ export class TestLog {
     }
   }
 }
+
+const voters = ['n1#00000001', 'n2#00000002', 'n3#00000003'].map((id) => {
+  return { id, name: id.slice(0, 2), kind: 'voter', url: undefined } as const;
+});
 
 const membership: Pick<
   Group,

@@ -201,7 +201,22 @@ export interface AckSettings {
 export type ReplicationChoice =
   | { readonly strategy: 'multi-leader' }
   | { readonly strategy: 'single-leader'; readonly ack: AckSettings }
-  | { readonly strategy: 'leaderless'; readonly settings: LeaderlessSettings };
+  | {
+      readonly strategy: 'leaderless';
+      readonly settings: LeaderlessSettings;
+      /**
+       * Whose replicas these are from now on, whoever comes or goes: the node that leads chooses them at creation. Absent
+       * as long as nobody chose, and for databases of before owners were chosen, which follow the list of nodes.
+       */
+      readonly owners?: readonly ReplicaOwner[];
+    };
+
+/** Who holds a leaderless database. */
+export interface ReplicaOwner {
+  readonly node: string;
+  /** The disk it had at creation, as members of the group are known by. On another one it began without the database. */
+  readonly disk: string;
+}
 
 /** What a database that the group created has beside that. */
 export interface GroupReference {

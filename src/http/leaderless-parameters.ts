@@ -34,7 +34,10 @@ export function leaderlessSettings(
 ): LeaderlessSettings {
   const preset = oneOf(parameters, 'preset', presetNames) ?? present?.preset ?? presetDefault;
   const ways = present?.preset === preset ? present : presets[preset];
-  const n = replicasOf(parameters, nodes) ?? present?.n ?? Math.min(replicasDefault, nodes);
+  const n =
+    replicasOf(parameters, Math.max(nodes, present?.n ?? 0)) ??
+    present?.n ??
+    Math.min(replicasDefault, nodes);
   const majority = majorityOf(n);
   const upToN = (name: string, min: number) => wholeNumber(parameters, name, { min, max: n });
   const settings: LeaderlessSettings = {

@@ -191,6 +191,8 @@ export interface ClusterServices {
   readonly readLease: boolean;
   /** How the writes of each single-leader database are acknowledged. */
   policies(): ReadonlyMap<string, AckSettings>;
+  /** How many members can be owners of a leaderless database; undefined: this node does not know the members yet. */
+  ownersMax(): number | undefined;
   /** False on a witness: whatever the group carries is asked of the leader. */
   hasDocuments(): boolean;
   isSingleLeader(database: string): boolean;

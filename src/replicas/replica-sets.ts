@@ -2,8 +2,9 @@
 
 import type { Database } from '../database/database.ts';
 import type { Databases } from '../database/databases.ts';
+import type { Replication } from '../database/model.ts';
 import type { Digest } from '../document/revision.ts';
-import { type Placement, placementOf } from '../leaderless/placement.ts';
+import { type Placement, type PlacementQuestion, placementOf } from '../leaderless/placement.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 
 /** One leaderless database as this node sees it now. */
@@ -20,6 +21,8 @@ export interface ReplicaSetsOptions {
   readonly self: string;
   /** Names of all nodes, this one included. */
   readonly nodes: () => readonly string[];
+  /** Names of the members that have documents: the same array as long as they are the same. */
+  readonly members: () => readonly string[];
   readonly digest: Digest;
 }
 
@@ -28,6 +31,8 @@ interface Placed {
   readonly nodes: readonly string[];
   readonly placement: Placement;
 }
+
+type LeaderlessReplication = Extract<Replication, { strategy: 'leaderless' }>;
 
 export class ReplicaSets {
   readonly #options: ReplicaSetsOptions;
@@ -67,7 +72,7 @@ export class ReplicaSets {
     }
     const { identity, settings } = replication;
     const database = databases.get(name);
-    const placement = this.#placementOf(identity, settings.n);
+    const placement = this.#placementOf(replication);
     const known = this.#sets.get(name);
     const isSame =
       known?.set.settings === settings && known.set.database === database && known.placement === placement;
@@ -92,13 +97,17 @@ export class ReplicaSets {
     return [...this.#names.values()].flatMap((name) => this.of(name) ?? []);
   }
 
-  /** Computed anew only when nodes come or go. */
-  #placementOf(identity: string, n: number): Placement {
-    const nodes = this.#options.nodes();
+  /** Computed anew only when nodes come or go. Owners that were chosen stay; what follows the nodes are stand-ins. */
+  #placementOf({ identity, owners, settings: { n } }: LeaderlessReplication): Placement {
+    const nodes = owners === undefined ? this.#options.nodes() : this.#options.members();
     const known = this.#placements.get(identity);
     const isSame = known?.n === n && nodes.length === known.nodes.length;
     if (isSame && nodes.every((node, at) => node === known.nodes[at])) return known.placement;
-    const placement = placementOf({ database: identity, nodes, n }, this.#options.digest);
+    const { digest } = this.#options;
+    const placement =
+      owners === undefined
+        ? placementOf({ database: identity, nodes, n }, digest)
+        : placedAround(owners, { database: identity, nodes, n: 0 }, digest);
     this.#placements.set(identity, { n, nodes, placement });
     return placement;
   }
@@ -114,4 +123,14 @@ export class ReplicaSets {
       if (!this.#names.has(identity)) this.#placements.delete(identity);
     }
   }
+}
+
+function placedAround(
+  chosen: NonNullable<LeaderlessReplication['owners']>,
+  question: PlacementQuestion,
+  digest: Digest,
+): Placement {
+  const owners = chosen.map(({ node }) => node);
+  const { standIns } = placementOf(question, digest);
+  return { owners, standIns: standIns.filter((node) => !owners.includes(node)) };
 }

@@ -73,7 +73,7 @@ export async function startReplica(
     onDefect: (error) => defects.push(error),
   });
   const replicas = new Replicas({
-    ...{ self: name, nodes: () => names, digest: digest128 },
+    ...{ self: name, nodes: () => names, members: () => names, digest: digest128 },
     changeSettings: () => Promise.reject(new Error("settings are the group's")),
   });
   const databases = await openDatabases({

@@ -143,6 +143,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     waitForPosition: async ({ index }) => {
       if (index > group.applied.index) throw failure('service_unavailable', 'Not there yet.');
     },
+    ownersMax: () => undefined,
     isInCatalog: (database) => databases.replication(database).reference !== undefined,
     createDatabase: async (database, choice) => {
       await databases.create(database, { incarnation: 'abcd', replication: replicationOf(choice, inLog) });

@@ -44,8 +44,9 @@ async function wantedReplication(exchange: Exchange): Promise<ReplicationChoice>
   return choice;
 }
 
+/** How many nodes can hold a database. */
 function nodesOf({ services }: Exchange): number {
-  return services.node.peers.length + 1;
+  return services.cluster?.ownersMax() ?? services.node.peers.length + 1;
 }
 
 function notOffered(strategy: string): TercetError {
