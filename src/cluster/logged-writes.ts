@@ -38,6 +38,8 @@ import { IdLocks } from './id-locks.ts';
 /** A log entry carries at most this many revisions and roughly this many bytes. */
 const REVISIONS_PER_ENTRY = 256;
 const ENTRY_BYTES = 1_000_000;
+/** Chunks of an attachment on their way to the others together: a few share an fsync, and hold little memory. */
+const CHUNKS_AT_ONCE = 8;
 
 export interface LoggedWritesContext {
   readonly database: Database;
@@ -135,9 +137,17 @@ export class LoggedWrites implements Writes {
     const { ack, database, local, log } = this.#context;
     const reference = await local.storeBlob(content, bytesMax);
     const { chunkSet, count } = database.blobs.chunksOf(reference.blob);
-    for (let index = 0; index < count; index += 1) {
-      const bytes = database.blobs.chunk(chunkSet, index);
-      await log.log([this.#command({ kind: 'chunk', chunkSet, index, bytes })], ack(), {});
+    for (let from = 0; from < count; from += CHUNKS_AT_ONCE) {
+      const commands = Array.from({ length: Math.min(CHUNKS_AT_ONCE, count - from) }, (_, at) => {
+        const index = from + at;
+        return this.#command({
+          kind: 'chunk',
+          chunkSet,
+          index,
+          bytes: database.blobs.chunk(chunkSet, index),
+        });
+      });
+      await log.log(commands, ack(), {});
     }
     await log.log([this.#command({ kind: 'blob', ...reference, chunkSet })], ack(), {});
     return reference;

@@ -122,10 +122,11 @@ export class Blobs {
 
   /** Takes a chunk that another replica cut; {@link installRecord} must follow before the next sweep sees it. */
   async installChunk(chunkSet: string, index: number, value: Uint8Array): Promise<void> {
+    const { keys, store } = this.#context;
+    const key = keys.chunk(chunkSet, index);
     this.#uploads.add(chunkSet);
-    await this.#context.store.commit([
-      { kind: 'put', key: this.#context.keys.chunk(chunkSet, index), value },
-    ]);
+    // The replica that cut it has it; so has one that applies its log again after a crash.
+    if (store.get(key) === undefined) await store.commit([{ kind: 'put', key, value }]);
   }
 
   async installRecord({ blob, digest, length }: BlobReference, chunkSet: string): Promise<void> {
