@@ -65,10 +65,6 @@ export class LeaderlessCluster {
     for (const node of this.nodes) node.start(true);
   }
 
-  hasCrashed(): boolean {
-    return this.nodes.some((node) => node.hasCrashed());
-  }
-
   /** What the owners hold at the end, and what others keep for them. */
   finals(): readonly FinalReplica[] {
     const hinted = this.nodes.flatMap((node) => node.hinted());

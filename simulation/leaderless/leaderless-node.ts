@@ -145,10 +145,6 @@ export class LeaderlessNode {
     });
   }
 
-  hasCrashed(): boolean {
-    return this.#life > 0;
-  }
-
   /** What it keeps for others. */
   hinted(): readonly Revision[] {
     return this.#desks?.hints.told().map(({ revision }) => revision) ?? [];

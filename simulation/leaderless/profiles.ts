@@ -70,6 +70,11 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
 
 export const leaderlessProfileNames: readonly string[] = Object.keys(profiles);
 
+/** Whether hints alone make replicas equal: where no coordinator falls, and no disk refuses, with what it owed. */
+export function hintsSuffice({ faults }: LeaderlessProfile): boolean {
+  return faults.every((kind) => cuts.includes(kind));
+}
+
 export function leaderlessProfileNamed(name: string): LeaderlessProfile | undefined {
   return Object.hasOwn(profiles, name) ? profiles[name] : undefined;
 }

@@ -22,7 +22,7 @@ import {
 import { LeaderlessCluster } from './cluster.ts';
 import type { LeaderlessRecord } from './history.ts';
 import { LeaderlessNemesis } from './nemesis.ts';
-import type { LeaderlessProfile } from './profiles.ts';
+import { hintsSuffice, type LeaderlessProfile } from './profiles.ts';
 import { LeaderlessWorkload } from './workload.ts';
 
 export interface LeaderlessRunOptions {
@@ -73,7 +73,8 @@ export function runLeaderless({
     settle(world, cluster, workload);
     violations = judged(
       { records: workload.records(), finals: cluster.finals(), oracle: cluster.oracle },
-      cluster,
+      settings,
+      profile,
     );
   } catch (error) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -139,8 +140,11 @@ function isWhole(cluster: LeaderlessCluster): boolean {
   return peersToRejoin(cluster.settings) === 0 || cluster.owners.every((node) => node.isWhole());
 }
 
-function judged(evidence: LeaderlessEvidence, cluster: LeaderlessCluster): Violation[] {
-  const { antiEntropy, hints, readRepair } = cluster.settings;
+function judged(
+  evidence: LeaderlessEvidence,
+  { antiEntropy, hints, readRepair }: LeaderlessSettings,
+  profile: LeaderlessProfile,
+): Violation[] {
   const violations = [
     ...checkLosses(evidence),
     ...checkReads(evidence),
@@ -148,11 +152,7 @@ function judged(evidence: LeaderlessEvidence, cluster: LeaderlessCluster): Viola
     ...checkSiblings(evidence),
     ...checkTombstones(evidence),
   ];
-  // Hints alone promise it only where no coordinator fell with what it owed; their profile has no such fault.
-  const isMended =
-    antiEntropy ||
-    readRepair !== 'off' ||
-    (hints && cluster.oracle.wipes.length === 0 && !cluster.hasCrashed());
+  const isMended = antiEntropy || readRepair !== 'off' || (hints && hintsSuffice(profile));
   if (isMended) violations.push(...checkEquality(evidence));
   return violations;
 }
