@@ -18,6 +18,7 @@ import { type ProvenRequest, peerProofHeader, peerProofs, provePeer } from './ac
 import { Addresses } from './cluster/addresses.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { groupTickMs } from './cluster/group.ts';
+import { diskOf, nameOf, nodeIdOf } from './cluster/group-node-id.ts';
 import { type NodeIdentity, openIdentity, rememberLearned } from './cluster/identity.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import { askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
@@ -32,6 +33,7 @@ import type { Access } from './http/services.ts';
 import { placementOf } from './leaderless/placement.ts';
 import { nowhere, openReplicas } from './replicas/open-replicas.ts';
 import { Replicas } from './replicas/replicas.ts';
+import type { NodeId } from './replication/strategy.ts';
 import { type LedContext, type LedDatabases, ledDatabases } from './replicator/led-databases.ts';
 import { startPeerLinks } from './replicator/peer-links.ts';
 import { createReplications, type NodeReplications } from './replicator/replications.ts';
@@ -115,7 +117,7 @@ async function assemble(
   });
   const cluster = createCluster(settings, { addresses, transport, secret: peerSecret, access: () => access });
   const peers = () => addresses.peers().map((peer) => peer.name);
-  const replicas = createReplicas(name, { addresses, cluster });
+  const replicas = createReplicas(nodeIdOf(name, store.identity), { addresses, cluster });
   const databases = await openNodeDatabases(store, name, { cluster, replicas, log });
   closers.push(() => databases.close());
   const access = await createNodeAccess(settings, { cluster, databases, identity, peerSecret });
@@ -296,12 +298,10 @@ function createCluster(
 }
 
 /** The part of leaderless databases that is there before anything is opened; open-replicas.ts gives it its peers. */
-function createReplicas(
-  name: string,
-  { addresses, cluster }: Pick<Parts, 'addresses' | 'cluster'>,
-): Replicas {
+function createReplicas(id: NodeId, { addresses, cluster }: Pick<Parts, 'addresses' | 'cluster'>): Replicas {
+  const name = nameOf(id);
   return new Replicas({
-    ...{ self: name, digest: digest128 },
+    ...{ self: name, disk: diskOf(id), digest: digest128 },
     nodes: () => [name, ...addresses.peers().map((peer) => peer.name)],
     members: () => addresses.replicaNodes(),
     changeSettings: (database, change) => cluster.changeSettings(database, change),

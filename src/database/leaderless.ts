@@ -5,7 +5,7 @@ import { assert } from '../errors.ts';
 import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { Clock } from '../runtime/ports.ts';
-import type { DatabaseKeys } from '../store/keys.ts';
+import { type DatabaseKeys, keyKinds } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import { type ApplySettings, applyAccepted } from './apply.ts';
 import { applyBurial, applyForgetting } from './forgetting.ts';
@@ -93,6 +93,18 @@ export class LeaderlessPart {
     const { digest, keys, store } = this.#context;
     const record = store.get(keys.grave(idDigestOf(id, digest)));
     return record && decodeGrave(record);
+  }
+
+  /** Whether {@link noteWhole} was ever told, on this disk. */
+  isNotedWhole(): boolean {
+    const { keys, store } = this.#context;
+    return store.get(keys.single(keyKinds.whole)) !== undefined;
+  }
+
+  /** This replica has again what was on the disk that it lost. Resolves once that is durable. */
+  noteWhole(): Promise<void> {
+    const key = this.#context.keys.single(keyKinds.whole);
+    return this.#host.submit((turn) => turn.add({ kind: 'put', key, value: new Uint8Array(0) }));
   }
 
   /** How many graves there are, and what is in quarantine. */

@@ -71,12 +71,21 @@ function settleAlone(exchange: Exchange, place: LeaderlessPlace): undefined {
   if (!place.isOwner) throw noReplica(place);
   const { n } = place.settings;
   const { name } = exchange.services.node;
-  if (accessOf(exchange) === 'read') return mark(exchange, `eventual; r=1/${n}; ${name}`);
+  const isRead = accessOf(exchange) === 'read';
+  if (isRead && !place.isWhole && documentId(exchange) !== undefined) throw notWhole();
+  if (isRead) return mark(exchange, `eventual; r=1/${n}; ${name}`);
   exchange.writeOptions = { coordinator: 'client' };
   exchange.answerMark = {
     status: (status) => status,
     headers: () => ['Tercet-Quorum', `w=1/${n}; ${name}`],
   };
+}
+
+function notWhole(): TercetError {
+  return failure(
+    'service_unavailable',
+    'The disk of this replica was lost, and it does not have again yet all that it acknowledged.',
+  );
 }
 
 function noReplica({ owners }: LeaderlessPlace): TercetError {
@@ -141,7 +150,7 @@ function settleRead(
   }
   const id = documentId(exchange);
   const r = level === 'eventual' ? 1 : (wish.r ?? place.settings.r);
-  if (id === undefined || r === 1) {
+  if (id === undefined || (r === 1 && place.isWhole)) {
     if (id === undefined && (wish.r ?? 1) > 1) {
       throw failure('query_parse_error', '`r` is for single documents; lists and feeds are of one replica.');
     }

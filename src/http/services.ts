@@ -245,6 +245,8 @@ export interface LeaderlessPlace {
   readonly standIns: readonly string[];
   /** Whether this node is an owner. */
   readonly isOwner: boolean;
+  /** False while it is being filled again after its disk was lost, and does not count for reads. */
+  readonly isWhole: boolean;
 }
 
 export interface QuorumReadAnswer {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { peersToRejoin } from './rejoining.ts';
+import { mayCount, peersToRejoin } from './rejoining.ts';
 
 describe('an empty replica', () => {
   it('has met a holder of every write that more than one replica acknowledged, whichever peers it asked', () => {
@@ -21,6 +21,14 @@ describe('an empty replica', () => {
         expect(asked.some((peer) => peer < w - 1)).toBe(true);
       }),
     );
+  });
+
+  it('counts again once enough of those that know their state gave it everything, or all others did', () => {
+    const settings = { n: 5, w: 3 };
+    expect(mayCount(settings, { whole: 2, all: 3 })).toBe(false);
+    expect(mayCount(settings, { whole: 3, all: 3 })).toBe(true);
+    expect(mayCount(settings, { whole: 0, all: 3 })).toBe(false);
+    expect(mayCount(settings, { whole: 0, all: 4 })).toBe(true);
   });
 
   it('asks all others where one copy was enough, and nobody where it is alone', () => {

@@ -13,3 +13,16 @@
 export function peersToRejoin({ n, w }: { readonly n: number; readonly w: number }): number {
   return Math.min(n - 1, n - w + 1);
 }
+
+/** Whom an empty replica has taken everything from. */
+export interface TakenFrom {
+  /** Replicas that know their own state. */
+  readonly whole: number;
+  /** Those that were empty themselves too. */
+  readonly all: number;
+}
+
+/** Whether it may count for R again. Where all others were asked, there is nobody left who could have more. */
+export function mayCount(settings: { readonly n: number; readonly w: number }, taken: TakenFrom): boolean {
+  return taken.whole >= peersToRejoin(settings) || taken.all >= settings.n - 1;
+}

@@ -32,6 +32,7 @@ export type Verdict =
 export type ToldDigest =
   | { readonly kind: 'digest'; readonly digest: string }
   | { readonly kind: 'no_document' }
+  /** Or not all of it yet: see leaderless/rejoining.ts. */
   | { readonly kind: 'no_database' };
 
 const kept = 0;

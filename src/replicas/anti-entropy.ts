@@ -86,6 +86,11 @@ export class AntiEntropy {
     });
   }
 
+  /** Compares with one other owner, now. @throws TercetError */
+  compare(set: ReplicaSet, peer: string): Promise<PastRound> {
+    return this.#enqueue(set, peer);
+  }
+
   /** Compares a database with all other owners, now. @throws TercetError */
   async runNow(name: string): Promise<readonly PastRound[]> {
     const { sets } = this.#options;

@@ -21,6 +21,7 @@ import { openHintStore } from './hint-store.ts';
 import { Joining } from './joining.ts';
 import { Liveness } from './liveness.ts';
 import { PeerDesk } from './peer-desk.ts';
+import { Rejoining } from './rejoining.ts';
 import { ReplicaCaller } from './replica-caller.ts';
 import { heartbeatKind } from './replica-kinds.ts';
 import { ReplicaServer } from './replica-server.ts';
@@ -34,6 +35,8 @@ export interface ReplicasSettings {
   readonly hintAgeMsMax: number;
   /** Between tries to bring an owner what it missed. */
   readonly backOff: { readonly msMin: number; readonly msMax: number };
+  /** Between tries to fill a replica whose disk was lost. */
+  readonly rejoinMs: number;
   /** See AntiEntropyOptions. */
   readonly antiEntropy: { readonly intervalMs: number; readonly returnMs: number; readonly pace: Pace };
 }
@@ -46,6 +49,7 @@ const replicasDefaults: ReplicasSettings = {
   hintBytesMax: 256 * 1_048_576,
   hintAgeMsMax: 365 * 24 * 3_600_000,
   backOff: { msMin: 500, msMax: 60_000 },
+  rejoinMs: 1_000,
   antiEntropy: {
     ...{ intervalMs: 60_000, returnMs: 2_000 },
     pace: { tokensPerSecond: 8_000_000, burst: 8_000_000 },
@@ -84,10 +88,11 @@ export const nowhere: OpenReplicasOptions['transport'] = {
 export async function openReplicas(replicas: Replicas, options: OpenReplicasOptions): Promise<OpenReplicas> {
   const closing = closingClock(options.clock);
   const parts = await openParts(replicas, { ...options, clock: closing.clock });
-  const { antiEntropy, contents, handoff, liveness } = parts;
+  const { antiEntropy, contents, handoff, liveness, rejoining } = parts;
   const { sets } = replicas;
   const server = new ReplicaServer({
     databaseOf: (identity) => sets.databaseOf(identity),
+    isWhole: (identity) => sets.byIdentity(identity)?.isWhole === true,
     standIn: (arrivals) => standIn(arrivals, sets, handoff),
   });
   const desk = new PeerDesk({ server, contents, sets });
@@ -95,6 +100,7 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
   liveness.start();
   handoff.start();
   antiEntropy.start();
+  rejoining.start();
   return {
     serve: (from, kind, bytes) => desk.serve(from, kind, bytes),
     receive(from, kind) {
@@ -104,6 +110,7 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
     async close() {
       liveness.stop();
       antiEntropy.stop();
+      rejoining.stop();
       sets.end();
       closing.close();
       await handoff.close();
@@ -111,10 +118,12 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
   };
 }
 
-async function openParts(
-  { sets }: Replicas,
-  options: OpenReplicasOptions,
-): Promise<ReplicasParts & { readonly contents: ContentSender }> {
+interface OpenParts extends ReplicasParts {
+  readonly contents: ContentSender;
+  readonly rejoining: Rejoining;
+}
+
+async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Promise<OpenParts> {
   const { clock, databases, log, onDefect, peers, random, self, store, transport } = options;
   const settings = { ...replicasDefaults, ...options.settings };
   sets.begin(databases);
@@ -147,8 +156,10 @@ async function openParts(
     ...{ sets, liveness, clock, random, log, ...times },
     comparison: { transport, caller, delivery, joining, clock, pace },
   });
+  const retryMs = settings.rejoinMs;
+  const rejoining = new Rejoining({ sets, antiEntropy, liveness, transport, clock, log, onDefect, retryMs });
   const talking = { transport, caller, contents, delivery, joining };
-  return { ...talking, self, clock, liveness, hints, handoff, antiEntropy };
+  return { ...talking, self, clock, liveness, hints, handoff, antiEntropy, rejoining };
 }
 
 /** A stand-in counts once it will bring what it took to its owner. */

@@ -14,6 +14,7 @@ import {
   documentsKind,
   insertKind,
   questionKind,
+  readKind,
 } from './replica-kinds.ts';
 import type { ReplicaServer } from './replica-server.ts';
 import type { ReplicaSets } from './replica-sets.ts';
@@ -41,6 +42,8 @@ export class PeerDesk {
         return server.digests(bytes);
       case documentsKind:
         return server.documents(bytes);
+      case readKind:
+        return server.read(bytes);
       case contentKind:
         return takeContent(bytes, (identity) => sets.databaseOf(identity));
       case compareKind:
@@ -70,6 +73,11 @@ export class PeerDesk {
       case 'bury':
         await this.#databaseOf(question.identity).leaderless?.bury(question.graves);
         return { kind: 'done' };
+      case 'standing':
+        return {
+          kind: 'standing',
+          isWhole: this.#context.sets.byIdentity(question.identity)?.isWhole ?? false,
+        };
       case 'purge': {
         const database = this.#databaseOf(question.identity);
         const request = new Map(question.request);

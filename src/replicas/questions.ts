@@ -8,6 +8,8 @@ export type Question =
   | { readonly op: 'contents'; readonly identity: string; readonly blobs: readonly string[] }
   /** These documents are dead and forgotten here; what is left of them there is judged. */
   | { readonly op: 'bury'; readonly identity: string; readonly graves: readonly Grave[] }
+  /** Do you know all that you once acknowledged? */
+  | { readonly op: 'standing'; readonly identity: string }
   /** Remove these revisions as if they had never been. */
   | {
       readonly op: 'purge';
@@ -17,6 +19,7 @@ export type Question =
 
 export type Answer =
   | { readonly kind: 'done' }
+  | { readonly kind: 'standing'; readonly isWhole: boolean }
   | {
       readonly kind: 'purged';
       readonly purged: readonly (readonly [id: string, revisions: readonly string[]])[];

@@ -69,7 +69,7 @@ export class ReadRound {
   readonly #repairing = new Set<string>();
   readonly #beganMs: number;
   readonly #firstAsks: readonly ReadAsk[];
-  #isAgreed = true;
+  #isAgreed: boolean;
   #isDecided = false;
   #state: State;
   #cancelTimer: () => void = () => {};
@@ -92,7 +92,8 @@ export class ReadRound {
     const { self, clock, liveness } = context;
     const committed = committedOf(set.database);
     this.#ownDigest = digestHere(set.database, id);
-    this.#agreeing = [self];
+    this.#isAgreed = set.isWhole;
+    this.#agreeing = set.isWhole ? [self] : [];
     const others = liveness.preferred(set.owners.filter((node) => node !== self));
     const { r, pr, quorum, readRepair } = settings;
     const owners = [self, ...others];
@@ -114,7 +115,7 @@ export class ReadRound {
     if (to === self) {
       if (!this.#isAgreed) this.#tellOwn();
     } else if (want === 'digest') caller.digest(to, name, (reply) => this.#onDigest(to, reply));
-    else caller.documents(to, [name], (reply) => this.#onDocument(to, reply));
+    else caller.read(to, name, (reply) => this.#onDocument(to, reply));
   }
 
   #onDigest(from: string, reply: Reply<ToldDigest>): void {
@@ -155,8 +156,10 @@ export class ReadRound {
   }
 
   #tellOwn(): void {
+    const { self } = this.#context;
+    if (!this.#set.isWhole) return this.#take(addReadReply(this.#state, { kind: 'refused', from: self }));
     const held = documentHere(this.#set.database, this.#id);
-    this.#take(addReadReply(this.#state, this.#fullReply(this.#context.self, held)));
+    this.#take(addReadReply(this.#state, this.#fullReply(self, held)));
   }
 
   #take({ asks, state }: ReadStep<WholeRevision>): void {

@@ -10,7 +10,7 @@ import {
   type Verdict,
 } from './answer-codec.ts';
 import { CallBatches, type Reply } from './call-batches.ts';
-import { digestsKind, documentsKind, insertKind } from './replica-kinds.ts';
+import { digestsKind, documentsKind, insertKind, readKind } from './replica-kinds.ts';
 import { decodeDocuments, encodeInserts, type InsertItem, type ToldDocument } from './revision-codec.ts';
 
 export interface ReplicaCallerOptions {
@@ -28,6 +28,7 @@ export class ReplicaCaller {
   readonly #inserts: CallBatches<InsertItem, Verdict>;
   readonly #digests: CallBatches<DocumentName, ToldDigest>;
   readonly #documents: CallBatches<DocumentName, ToldDocument>;
+  readonly #reads: CallBatches<DocumentName, ToldDocument>;
 
   constructor({ transport, ...rest }: ReplicaCallerOptions) {
     const request = (peer: string, kind: number, bytes: Uint8Array) =>
@@ -43,10 +44,13 @@ export class ReplicaCaller {
       ...{ ...rest, gather: 'turn', bytesOf: () => revisionBytes },
       send: async (peer, names) => decodeDigests(await request(peer, digestsKind, encodeNames(names))),
     });
-    this.#documents = new CallBatches({
-      ...{ ...rest, gather: 'turn', bytesOf: () => revisionBytes },
-      send: async (peer, names) => decodeDocuments(await request(peer, documentsKind, encodeNames(names))),
-    });
+    const documents = (kind: number) =>
+      new CallBatches<DocumentName, ToldDocument>({
+        ...{ ...rest, gather: 'turn', bytesOf: () => revisionBytes },
+        send: async (peer, names) => decodeDocuments(await request(peer, kind, encodeNames(names))),
+      });
+    this.#documents = documents(documentsKind);
+    this.#reads = documents(readKind);
   }
 
   /** Revisions to be joined, and durable when the answer is that they are kept. */
@@ -57,6 +61,11 @@ export class ReplicaCaller {
   /** What replicas hold of documents, as leaderless/contribution.ts digests it. */
   digest(peer: string, name: DocumentName, done: (reply: Reply<ToldDigest>) => void): void {
     this.#digests.ask(peer, [name], done);
+  }
+
+  /** All leaves of a document, from a replica that may count for a read. */
+  read(peer: string, name: DocumentName, done: (reply: Reply<ToldDocument>) => void): void {
+    this.#reads.ask(peer, [name], done);
   }
 
   /** All leaves of documents. */

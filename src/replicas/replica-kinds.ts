@@ -14,3 +14,5 @@ export const contentKind = 52;
 export const compareKind = 54;
 /** I am here, and how I am. */
 export const heartbeatKind = 53;
+/** All that you have of a document, if you know all that you once acknowledged. */
+export const readKind = 55;

@@ -25,6 +25,8 @@ import { type ArrivedRevision, decodeInserts, encodeDocuments, type ToldDocument
 export interface ReplicaServerContext {
   /** The replica of a database that this node has; undefined: it has not heard of it, or dropped it. */
   readonly databaseOf: (identity: string) => Database | undefined;
+  /** False while the replica does not know yet what it once acknowledged. */
+  readonly isWhole: (identity: string) => boolean;
   /** Keeps for its owner what this node took in its stead, durably; refused: there is no more room. */
   readonly standIn: (arrivals: readonly ArrivedRevision[]) => Promise<'stored' | 'refused'>;
 }
@@ -70,11 +72,25 @@ export class ReplicaServer {
     return encodeDigests(decodeNames(bytes).map((name) => this.#digestOf(name)));
   }
 
+  /** What counts for a read. */
+  read(bytes: Uint8Array): Uint8Array {
+    return this.#documents(bytes, (identity) => this.#wholeOf(identity));
+  }
+
+  /** What is here, for whoever gathers what there is. */
   documents(bytes: Uint8Array): Uint8Array {
+    return this.#documents(bytes, this.#context.databaseOf);
+  }
+
+  #wholeOf(identity: string): Database | undefined {
+    return this.#context.isWhole(identity) ? this.#context.databaseOf(identity) : undefined;
+  }
+
+  #documents(bytes: Uint8Array, databaseOf: ReplicaServerContext['databaseOf']): Uint8Array {
     let left = answerBytes;
     const answer = decodeNames(bytes).map(({ identity, id }): ToldDocument => {
       if (left <= 0) return 'not_now';
-      const database = this.#context.databaseOf(identity);
+      const database = databaseOf(identity);
       if (database === undefined) return 'no_database';
       const held = documentHere(database, id);
       for (const { body } of held.revisions) left -= body.length;
@@ -84,7 +100,7 @@ export class ReplicaServer {
   }
 
   #digestOf({ identity, id }: DocumentName): ToldDigest {
-    const database = this.#context.databaseOf(identity);
+    const database = this.#wholeOf(identity);
     if (database === undefined) return { kind: 'no_database' };
     const digest = digestHere(database, id);
     return digest === undefined ? { kind: 'no_document' } : { kind: 'digest', digest };

@@ -15,7 +15,13 @@ async function setsOf(replication: Replication) {
   const databases = await openTestDatabases(createMemoryStore());
   await databases.create('carts', { incarnation: 'abcd', replication });
   let nodes: readonly string[] = ['n1', 'n2', 'n3', 'n4'];
-  const sets = new ReplicaSets({ self: 'n1', nodes: () => nodes, members: () => nodes, digest: digest128 });
+  const sets = new ReplicaSets({
+    self: 'n1',
+    disk: '00000000',
+    nodes: () => nodes,
+    members: () => nodes,
+    digest: digest128,
+  });
   sets.begin(databases);
   return {
     sets,

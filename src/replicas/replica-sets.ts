@@ -15,10 +15,14 @@ export interface ReplicaSet extends Placement {
   readonly settings: LeaderlessSettings;
   /** Whether this node is an owner. */
   readonly isOwner: boolean;
+  /** Whether it knows all that it once acknowledged: not while a disk that was lost is being filled again. */
+  readonly isWhole: boolean;
 }
 
 export interface ReplicaSetsOptions {
   readonly self: string;
+  /** This node's, as owners are noted with it. */
+  readonly disk: string;
   /** Names of all nodes, this one included. */
   readonly nodes: () => readonly string[];
   /** Names of the members that have documents: the same array as long as they are the same. */
@@ -78,7 +82,8 @@ export class ReplicaSets {
       known?.set.settings === settings && known.set.database === database && known.placement === placement;
     if (isSame) return known.set;
     const isOwner = placement.owners.includes(this.self);
-    const set = { ...placement, database, identity, settings, isOwner };
+    const isWhole = this.#isWhole(replication, database);
+    const set = { ...placement, database, identity, settings, isOwner, isWhole };
     this.#sets.set(name, { set, placement });
     return set;
   }
@@ -91,6 +96,12 @@ export class ReplicaSets {
   databaseOf(identity: string): Database | undefined {
     const name = this.#names.get(identity);
     return name !== undefined && this.#databases?.has(name) === true ? this.#databases.get(name) : undefined;
+  }
+
+  /** It counts for reads from now on, also after a restart. */
+  async becomeWhole({ database }: ReplicaSet): Promise<void> {
+    await database.leaderless?.noteWhole();
+    this.#sets.delete(database.name);
   }
 
   all(): readonly ReplicaSet[] {
@@ -110,6 +121,12 @@ export class ReplicaSets {
         : placedAround(owners, { database: identity, nodes, n: 0 }, digest);
     this.#placements.set(identity, { n, nodes, placement });
     return placement;
+  }
+
+  #isWhole({ owners }: LeaderlessReplication, { leaderless }: Database): boolean {
+    const { disk, self } = this.#options;
+    const isRefilled = owners?.some((owner) => owner.node === self && owner.disk !== disk) ?? false;
+    return !isRefilled || leaderless?.isNotedWhole() === true;
   }
 
   #readNames(databases: Databases): void {

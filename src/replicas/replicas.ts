@@ -97,8 +97,8 @@ export class Replicas implements LeaderlessServices {
   place(database: string): LeaderlessPlace | undefined {
     const set = this.sets.of(database);
     if (set === undefined) return undefined;
-    const { isOwner, owners, settings, standIns } = set;
-    return { isOwner, owners, settings, standIns };
+    const { isOwner, isWhole, owners, settings, standIns } = set;
+    return { isOwner, isWhole, owners, settings, standIns };
   }
 
   /** Owners that are probably there, whom to ask first before all others. */
@@ -112,7 +112,7 @@ export class Replicas implements LeaderlessServices {
     const set = this.#setOf(database);
     const settings = settingsOfRequest(set.settings, wish);
     const { n, r } = settings;
-    if (r === 1) return { reader: undefined, from: [this.sets.self], n, r };
+    if (r === 1 && set.isWhole) return { reader: undefined, from: [this.sets.self], n, r };
     const { from, reader } = await quorumRead(this.#begun(this.#readContext), { set, settings, id });
     return { reader, from, n, r };
   }

@@ -70,7 +70,7 @@ export interface HeldDocument {
   readonly grave: readonly Revision[];
 }
 
-/** `not_now`: the answer was full, ask again. */
+/** `not_now`: the answer was full, ask again. `no_database` to a read: or not all of it yet. */
 export type ToldDocument = HeldDocument | 'not_now' | 'no_database';
 
 /** What a replica has of documents, each as all of its leaves. */

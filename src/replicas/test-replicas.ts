@@ -28,11 +28,16 @@ interface StartOptions {
   readonly names: readonly string[];
   readonly settings: LeaderlessSettings;
   readonly store?: MemoryStore;
+  /** That of the store; another one for a node whose disk was lost. */
+  readonly disk?: string;
 }
 
 interface Running extends ReplicaNode {
   readonly node: TestNode;
 }
+
+/** What all nodes have when the database is created. */
+const firstDisk = '00000000';
 
 const running = new Map<string, Running>();
 
@@ -59,7 +64,7 @@ export async function startReplicas(
 
 export async function startReplica(
   name: string,
-  { names, settings, store = createMemoryStore() }: StartOptions,
+  { disk = firstDisk, names, settings, store = createMemoryStore() }: StartOptions,
 ): Promise<ReplicaNode> {
   let opened: OpenReplicas | undefined;
   const defects: unknown[] = [];
@@ -73,7 +78,7 @@ export async function startReplica(
     onDefect: (error) => defects.push(error),
   });
   const replicas = new Replicas({
-    ...{ self: name, nodes: () => names, members: () => names, digest: digest128 },
+    ...{ self: name, disk, nodes: () => names, members: () => names, digest: digest128 },
     changeSettings: () => Promise.reject(new Error("settings are the group's")),
   });
   const databases = await openDatabases({
@@ -86,10 +91,12 @@ export async function startReplica(
     peers: () => names.filter((peer) => peer !== name),
     log: { info: () => {}, warn: () => {}, error: (fields: object) => void defects.push(fields) },
     onDefect: (error) => defects.push(error),
-    settings: { backOff: { msMin: 20, msMax: 100 } },
+    settings: { backOff: { msMin: 20, msMax: 100 }, rejoinMs: 50 },
   });
   if (!databases.has('carts')) {
-    const replication = { strategy: 'leaderless', reference: 1, identity: 'carts-1', settings } as const;
+    const owners = names.slice(0, settings.n).map((node) => ({ node, disk: firstDisk }));
+    const inLog = { reference: 1, identity: 'carts-1' };
+    const replication = { ...inLog, strategy: 'leaderless', settings, owners } as const;
     await databases.create('carts', { incarnation: systemRandom.hex(8), replication });
   }
   const closing = opened;

@@ -25,6 +25,7 @@
  *     i hash-bucket id           which documents are in the bucket
  *     g id-digest                grave of a forgotten document; the digest begins with the bucket
  *     f id* revision             revision in quarantine
+ *     w                          this replica has again what it had on a disk that was lost
  *
  * Numbers are big endian, so that bytes sort as numbers do. `id*` is an id with 0x00 escaped and terminated, because a
  * revision follows it; everywhere else the id ends the key and stands as it is.
@@ -61,6 +62,7 @@ export const keyKinds = {
   hashEntry: 0x69,
   grave: 0x67,
   quarantine: 0x66,
+  whole: 0x77,
 } as const;
 
 type KeyKind = (typeof keyKinds)[keyof typeof keyKinds];
