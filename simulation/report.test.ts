@@ -55,7 +55,7 @@ describe('options', () => {
     ['--seed 1.5', /whole number/],
     ['--seed 9007199254740993', /whole number/],
     ['--profile stormy', /no profile "stormy": choose all, calm/],
-    ['--canary yellow', /no canary "yellow": choose ack-before-fsync/],
+    ['--canary yellow', /no canary "yellow" under all: choose ack-before-fsync/],
     ['--nodes 4', /3 or 5/],
     ['--sed 1', /sed/],
     ['extra', /extra/],
