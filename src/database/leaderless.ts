@@ -15,6 +15,7 @@ import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
 import type { EditOutcome } from './model.ts';
 import { decodeQuarantined, listQuarantine, type QuarantinedRevision } from './quarantine.ts';
 import type { DocumentContext } from './reads.ts';
+import { type TombstoneQuery, type Tombstones, tombstonesIn } from './tombstones.ts';
 import type { Turn } from './turn.ts';
 
 export interface LeaderlessOptions {
@@ -110,6 +111,11 @@ export class LeaderlessPart {
   /** How many graves there are, and what is in quarantine. */
   counts(): Pick<LeaderlessCounters, 'graves' | 'quarantined' | 'quarantinedBytes'> {
     return this.#host.counters() ?? { graves: 0, quarantined: 0, quarantinedBytes: 0 };
+  }
+
+  /** Deleted documents in a stretch of the changes feed. */
+  tombstones(query: TombstoneQuery): Promise<Tombstones> {
+    return tombstonesIn(this.#context, query);
   }
 
   /**

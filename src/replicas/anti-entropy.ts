@@ -8,6 +8,7 @@ import type { SessionCounts } from '../leaderless/anti-entropy.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
 import { Comparison, type ComparisonContext, type ComparisonResult } from './comparison.ts';
+import { type Forgetting, positionOf } from './forgetting.ts';
 import type { Liveness } from './liveness.ts';
 import type { ReplicaSet, ReplicaSets } from './replica-sets.ts';
 
@@ -15,6 +16,7 @@ export interface AntiEntropyOptions {
   readonly sets: ReplicaSets;
   readonly comparison: ComparisonContext;
   readonly liveness: Liveness;
+  readonly forgetting: Forgetting;
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly log: Log;
@@ -125,7 +127,8 @@ export class AntiEntropy {
   }
 
   async #run(set: ReplicaSet, peer: string): Promise<PastRound> {
-    const { clock, comparison, log } = this.#options;
+    const { clock, comparison, forgetting, log } = this.#options;
+    const { place } = positionOf(set.database);
     const startedAtMs = clock.now();
     const beganMs = clock.monotonic();
     const database = set.database.name;
@@ -140,6 +143,9 @@ export class AntiEntropy {
       const rounds = this.#past.get(set.identity) ?? new Map<string, PastRound>();
       this.#past.set(set.identity, rounds.set(peer, round));
       if (result.outcome !== 'equal') log.info({ database, ...round }, 'compared with a replica');
+      if (result.outcome === 'failed' || result.isRejected) return round;
+      const forgotten = await forgetting.compared(set, peer, place);
+      if (forgotten > 0) log.info({ database, forgotten }, 'forgot deletions that everybody knows of');
       return round;
     } finally {
       this.#present = undefined;

@@ -48,6 +48,8 @@ export interface ComparisonResult extends SessionCounts {
   readonly error?: string;
   /** What went over the wire, without the documents. */
   readonly comparedBytes: number;
+  /** Something that was sent is not joined there, now or later. */
+  readonly isRejected: boolean;
 }
 
 const answerMsMax = 15_000;
@@ -67,6 +69,7 @@ export class Comparison {
   #bucket: TokenBucket;
   #comparedBytes = 0;
   #error: string | undefined;
+  #isRejected = false;
 
   constructor(context: ComparisonContext, set: ReplicaSet, peer: string) {
     this.#context = context;
@@ -87,7 +90,8 @@ export class Comparison {
     }
     const { outcome, counts } = step.effect;
     const error = this.#error;
-    return { ...counts, outcome, comparedBytes: this.#comparedBytes, ...(error !== undefined && { error }) };
+    const told = { comparedBytes: this.#comparedBytes, isRejected: this.#isRejected };
+    return { ...counts, outcome, ...told, ...(error !== undefined && { error }) };
   }
 
   async #perform(effect: Exclude<SessionEffect, { kind: 'end' }>): Promise<SessionEvent> {
@@ -166,6 +170,7 @@ export class Comparison {
     const outcome = await new Promise<string>((resolve) => {
       this.#context.delivery.send({ to: this.#peer, set: this.#set, revisions }, resolve);
     });
+    if (outcome === 'rejected') this.#isRejected = true;
     if (outcome !== 'durable' && outcome !== 'rejected') throw new RoundFailure('not joined there');
   }
 

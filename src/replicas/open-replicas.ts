@@ -16,6 +16,7 @@ import { AntiEntropy } from './anti-entropy.ts';
 import { closingClock } from './closing-clock.ts';
 import { ContentSender } from './contents.ts';
 import { Delivery } from './delivery.ts';
+import { Forgetting } from './forgetting.ts';
 import { Handoff, hintFor } from './handoff.ts';
 import { openHintStore } from './hint-store.ts';
 import { Joining } from './joining.ts';
@@ -153,7 +154,7 @@ async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Prom
   const joining = new Joining({ self, transport, caller, clock, log });
   const { pace, ...times } = settings.antiEntropy;
   const antiEntropy = new AntiEntropy({
-    ...{ sets, liveness, clock, random, log, ...times },
+    ...{ sets, liveness, clock, random, log, ...times, forgetting: new Forgetting(clock) },
     comparison: { transport, caller, delivery, joining, clock, pace },
   });
   const retryMs = settings.rejoinMs;

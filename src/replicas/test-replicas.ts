@@ -6,6 +6,7 @@ import { settingsFrom } from '../leaderless/presets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import { digest128 } from '../runtime/digest.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import type { Clock } from '../runtime/ports.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { systemRandom } from '../runtime/system-random.ts';
 import { closeTestNodes, link, startNode, type TestNode, untilUp } from '../runtime/test-peers.ts';
@@ -30,6 +31,7 @@ interface StartOptions {
   readonly store?: MemoryStore;
   /** That of the store; another one for a node whose disk was lost. */
   readonly disk?: string;
+  readonly clock?: Clock;
 }
 
 interface Running extends ReplicaNode {
@@ -54,17 +56,18 @@ export async function closeReplicaNodes(): Promise<void> {
 export async function startReplicas(
   count: number,
   wishes: Partial<LeaderlessSettings> = {},
+  clock: Clock = systemClock,
 ): Promise<ReplicaNode[]> {
   const names = Array.from({ length: count }, (_, index) => `n${index + 1}`);
   const settings = settingsFrom({ readTimeoutMs: 20_000, writeTimeoutMs: 20_000, ...wishes }, count);
   const nodes: ReplicaNode[] = [];
-  for (const name of names) nodes.push(await startReplica(name, { names, settings }));
+  for (const name of names) nodes.push(await startReplica(name, { names, settings, clock }));
   return nodes;
 }
 
 export async function startReplica(
   name: string,
-  { disk = firstDisk, names, settings, store = createMemoryStore() }: StartOptions,
+  { clock = systemClock, disk = firstDisk, names, settings, store = createMemoryStore() }: StartOptions,
 ): Promise<ReplicaNode> {
   let opened: OpenReplicas | undefined;
   const defects: unknown[] = [];
@@ -82,12 +85,12 @@ export async function startReplica(
     changeSettings: () => Promise.reject(new Error("settings are the group's")),
   });
   const databases = await openDatabases({
-    ...{ store, node: name, digest: digest128, clock: systemClock, random: systemRandom },
+    ...{ store, node: name, digest: digest128, clock, random: systemRandom },
     routeWrites: (...opening) => replicas.routeWrites(...opening) ?? opening[2],
     onBackgroundFailure: (_, cause) => defects.push(cause),
   });
   opened = await openReplicas(replicas, {
-    ...{ databases, store, clock: systemClock, random: systemRandom, self: name, transport: node.transport },
+    ...{ databases, store, clock, random: systemRandom, self: name, transport: node.transport },
     peers: () => names.filter((peer) => peer !== name),
     log: { info: () => {}, warn: () => {}, error: (fields: object) => void defects.push(fields) },
     onDefect: (error) => defects.push(error),

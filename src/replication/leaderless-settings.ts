@@ -31,6 +31,6 @@ export interface LeaderlessSettings {
   readonly writeTimeoutMs: number;
   /** A hint that is older is dropped. */
   readonly hintWindowMs: number;
-  /** Who was away for longer does not keep tombstones from being forgotten. */
+  /** No tombstone is forgotten sooner; a reader's checkpoint that did not move for longer keeps none from it. */
   readonly tombstoneHorizonMs: number;
 }
