@@ -54,7 +54,8 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
   'leaderless-hints': {
     ...usual,
     faults: cuts,
-    settings: { hints: true, readRepair: 'off', antiEntropy: false },
+    // Merges that replicas derive are nobody's write: hints do not bring them.
+    settings: { hints: true, readRepair: 'off', antiEntropy: false, resolver: 'siblings' },
   },
   'leaderless-repair': {
     ...usual,

@@ -142,7 +142,7 @@ function isWhole(cluster: LeaderlessCluster): boolean {
 
 function judged(
   evidence: LeaderlessEvidence,
-  { antiEntropy, hints, readRepair }: LeaderlessSettings,
+  { antiEntropy, hints, readRepair, resolver }: LeaderlessSettings,
   profile: LeaderlessProfile,
 ): Violation[] {
   const violations = [
@@ -152,7 +152,8 @@ function judged(
     ...checkSiblings(evidence),
     ...checkTombstones(evidence),
   ];
-  const isMended = antiEntropy || readRepair !== 'off' || (hints && hintsSuffice(profile));
+  const isMended =
+    antiEntropy || readRepair !== 'off' || (hints && resolver === 'siblings' && hintsSuffice(profile));
   if (isMended) violations.push(...checkEquality(evidence));
   return violations;
 }
