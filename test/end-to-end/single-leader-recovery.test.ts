@@ -113,7 +113,8 @@ test('a live sync that moves to another node when the leader dies goes on from i
   const others = nodes.filter((node) => node !== leader);
   const device = new PouchDB('device', { adapter: 'memory' });
   await device.bulkDocs(Array.from({ length: 200 }, (_, n) => ({ _id: `device-${n}` })));
-  await Promise.all(Array.from({ length: 200 }, (_, n) => put(leader, `ledger-${n}`, { n })));
+  const entries = Array.from({ length: 200 }, (_, n) => ({ _id: `ledger-${n}`, n }));
+  expect((await ask('POST', `${leader.url}/ledger/_bulk_docs`, { docs: entries }))?.status).toBe(201);
 
   const has = async (id: string) => (await device.allDocs()).rows.some((row) => row.id === id);
   const before = device.sync(remotePouchDB(`${leader.url}/ledger`), { live: true, retry: true });
