@@ -115,5 +115,8 @@ test('appointed leaders: nobody is elected, promote appoints, and the old leader
   await n2.start();
   const after = await agreedLeader(nodes);
   expect([after.leader, after.term]).toEqual([n3, next.term]);
-  expect((await viewOf(n2))?.epochs.map((epoch) => epoch.leader.replace(/#.*/, ''))).toEqual(['n2', 'n3']);
+  await waitUntil('n2 knows both epochs', async () => {
+    const epochs = (await viewOf(n2))?.epochs.map((epoch) => epoch.leader.replace(/#.*/, ''));
+    return epochs?.join() === 'n2,n3';
+  });
 }, 120_000);
