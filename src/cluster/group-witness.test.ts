@@ -72,6 +72,8 @@ it('elects the voter that is left, once that one has what the leader and the wit
   const { leader, follower, witness } = await startWithWitness();
   await writeSoon(leader, 'a');
   await untilApplied([leader, follower], ['a']);
+  // Who has heard of no membership yet has no vote.
+  await untilWitnessHas(witness, leader);
   leader.setCut(true);
   expect((await leaderOf([follower, witness])).name).toBe(follower.name);
   await writeSoon(follower, 'b');
