@@ -152,22 +152,25 @@ describe('the things to try, pasted as they are printed', () => {
   }, 120_000);
 });
 
+/** Where one node shows as well as three what dev does with its directory and its ports. */
+const alone = ['--nodes', '1', '--port', '0'];
+
 test('the next start finds the data, and --fresh starts over with what dev made itself', async () => {
   const cwd = await harness.temporaryDirectory();
-  const first = await startDev(cwd);
+  const first = await startDev(cwd, alone);
   const { url } = first.rows[0]!;
   const written = await fetch(`${url}/notes/mine`, { method: 'PUT', body: '{"text":"kept"}' });
   expect(written.status).toBe(201);
   expect(await stop(first)).toBe(0);
   expect(first.rows.some(({ pid }) => isRunning(pid))).toBe(false);
 
-  const second = await startDev(cwd);
+  const second = await startDev(cwd, alone);
   expect(await (await fetch(`${second.rows[0]!.url}/notes/mine`)).json()).toMatchObject({ text: 'kept' });
   expect(second.output()).not.toContain('Loading sample data');
   await stop(second);
 
   await writeFile(join(cwd, '.tercet', 'of-mine.txt'), 'not made by dev');
-  const third = await startDev(cwd, ['--port', '0', '--fresh']);
+  const third = await startDev(cwd, [...alone, '--fresh']);
   expect((await fetch(`${third.rows[0]!.url}/notes/mine`)).status).toBe(404);
   expect(existsSync(join(cwd, '.tercet', 'of-mine.txt'))).toBe(true);
   await stop(third);
@@ -188,7 +191,7 @@ describe('a node that was started by hand, as dev invites to', () => {
     onTestFinished,
   }) => {
     const cwd = await harness.temporaryDirectory();
-    const dev = await startDev(cwd);
+    const dev = await startDev(cwd, ['--nodes', '2', '--port', '0']);
     const byHand = await restartByHand(dev, cwd);
     onTestFinished(endFor(byHand));
     const url = dev.rows[1]!.url;
@@ -196,7 +199,7 @@ describe('a node that was started by hand, as dev invites to', () => {
     expect(await stop(dev)).toBe(0);
     expect(dev.output()).toContain(`Stopping n2 too, which was started by hand (process ${byHand})`);
     await waitUntil('the node started by hand has stopped', () => !isRunning(byHand));
-    const next = await startDev(cwd);
+    const next = await startDev(cwd, ['--nodes', '2', '--port', '0']);
     expect((await fetch(`${next.rows[1]!.url}/notes/late`)).status).toBe(200);
     expect(await stop(next)).toBe(0);
   }, 180_000);
@@ -252,9 +255,8 @@ test('kill the leader of the ledger, write on through another node, and see the 
 describe('data in use', () => {
   test('by a dev in another terminal is left to it', async () => {
     const cwd = await harness.temporaryDirectory();
-    const flags = ['--nodes', '2', '--port', '0'];
-    const dev = await startDev(cwd, flags);
-    const second = harness.run(['dev', ...flags, '--fresh'], { cwd });
+    const dev = await startDev(cwd, alone);
+    const second = harness.run(['dev', ...alone, '--fresh'], { cwd });
     expect(await second.exited).toBe(2);
     expect(second.output()).toContain(`already (process ${dev.child.pid})`);
     expect(await count(dev.rows[0]!.url)).toBeGreaterThan(9_000);
@@ -263,15 +265,15 @@ describe('data in use', () => {
 
   test('by a process that dev cannot know is not deleted', async () => {
     const cwd = await harness.temporaryDirectory();
-    const dev = await startDev(cwd, ['--nodes', '2', '--port', '0']);
+    const dev = await startDev(cwd, alone);
     expect(await stop(dev)).toBe(0);
-    const node = await harness.startNode({ name: 'n2', dataDirectory: join(cwd, '.tercet', 'n2') });
-    const second = harness.run(['dev', '--nodes', '2', '--port', '0', '--fresh'], { cwd });
+    const node = await harness.startNode({ name: 'n1', dataDirectory: join(cwd, '.tercet', 'n1') });
+    const second = harness.run(['dev', ...alone, '--fresh'], { cwd });
     expect(await second.exited).toBe(2);
-    expect(second.output()).toContain(`${join('.tercet', 'n2')} is in use by a process`);
+    expect(second.output()).toContain(`${join('.tercet', 'n1')} is in use by a process`);
     expect((await fetch(`${node.url}/calendar`)).status).toBe(200);
     expect(await node.stop()).toBe(0);
-    expect(existsSync(join(cwd, '.tercet', 'n2', 'FORMAT'))).toBe(true);
+    expect(existsSync(join(cwd, '.tercet', 'n1', 'FORMAT'))).toBe(true);
   }, 90_000);
 });
 
@@ -291,8 +293,8 @@ test('ports that are taken are skipped, and that is said', async () => {
   const blocker: Server = createServer();
   await new Promise<void>((resolve) => blocker.listen(port, '127.0.0.1', resolve));
   try {
-    const dev = await startDev(cwd, ['--nodes', '2', '--port', String(port)]);
-    expect(dev.rows).toHaveLength(2);
+    const dev = await startDev(cwd, ['--nodes', '1', '--port', String(port)]);
+    expect(dev.rows).toHaveLength(1);
     expect(dev.rows.every(({ url }) => Number(new URL(url).port) > port)).toBe(true);
     expect(dev.output()).toMatch(new RegExp(`Ports? ${port}.* taken by other programs; using`));
     await stop(dev);
