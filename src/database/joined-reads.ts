@@ -3,6 +3,7 @@
  * replicas than there is here, before, or without, storing it.
  */
 
+import { keyName } from '../store/keys.ts';
 import { applyReplicated } from './apply.ts';
 import type { Database } from './database.ts';
 import { committedOf } from './leaderless.ts';
@@ -28,12 +29,12 @@ export function joinedReader(database: Database, revisions: readonly ReplicatedR
   const committed = committedOf(database);
   const changed = new Map(
     operations.map((operation) => [
-      nameOf(operation.key),
+      keyName(operation.key),
       operation.kind === 'put' ? operation.value : undefined,
     ]),
   );
   const get = (key: Uint8Array) => {
-    const name = nameOf(key);
+    const name = keyName(key);
     return changed.has(name) ? changed.get(name) : committed.store.get(key);
   };
   const context: DocumentContext = { ...committed, store: { get } };
@@ -41,8 +42,4 @@ export function joinedReader(database: Database, revisions: readonly ReplicatedR
     read: (id, options = {}) => readDocument(context, id, options),
     readOpenRevisions: (id, wanted, options = {}) => readOpenRevisions(context, id, wanted, options),
   };
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }

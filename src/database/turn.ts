@@ -10,7 +10,7 @@
 import type { Digest, Revision } from '../document/revision.ts';
 import { treeLeaves } from '../document/tree-projection.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
-import { keyKinds } from '../store/keys.ts';
+import { keyKinds, keyName } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import type { LeaderlessCounters, LeaderlessResult, LeaderlessTurn } from './leaderless-turn.ts';
 import type { BodyRecord, Head } from './records.ts';
@@ -285,10 +285,6 @@ class Tally {
 
 function bodyName(id: string, revision: Revision): string {
   return `${revision} ${id}`;
-}
-
-function keyName(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
 function u16(value: number): Uint8Array {

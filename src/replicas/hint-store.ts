@@ -17,7 +17,7 @@
 
 import { TercetError } from '../errors.ts';
 import type { Clock } from '../runtime/ports.ts';
-import { hintKey, hintKeyParts, hintsOf, hintsRange } from '../store/keys.ts';
+import { hintKey, hintKeyParts, hintsOf, hintsRange, keyName } from '../store/keys.ts';
 import type { Entry, Operation, Store } from '../store/store.ts';
 
 /** Hints of one batch when many are removed. */
@@ -182,8 +182,8 @@ export class HintStore {
     const leaving: Entry[] = [];
     for (const key of keys) {
       const value = store.get(key);
-      if (value === undefined || this.#leaving.has(nameOf(key))) continue;
-      this.#leaving.add(nameOf(key));
+      if (value === undefined || this.#leaving.has(keyName(key))) continue;
+      this.#leaving.add(keyName(key));
       leaving.push({ key, value });
     }
     if (leaving.length === 0) return;
@@ -192,7 +192,7 @@ export class HintStore {
       for (const entry of leaving) this.#count(entry, -1);
       this.#counters[why] += leaving.length;
     } finally {
-      for (const { key } of leaving) this.#leaving.delete(nameOf(key));
+      for (const { key } of leaving) this.#leaving.delete(keyName(key));
     }
   }
 
@@ -244,8 +244,4 @@ function decodeHint({ key, value }: Entry): StoredHint {
 
 function bytesOf({ key, value }: Entry): number {
   return key.length + value.length + ENTRY_BYTES;
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }

@@ -319,6 +319,11 @@ function prefixed(first: number, rest: Uint8Array): Uint8Array {
   return concat(Uint8Array.of(first), rest);
 }
 
+/** One string for equal bytes, for maps and sets, which compare arrays by identity. */
+export function keyName(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+}
+
 function concat(left: Uint8Array, right: Uint8Array): Uint8Array {
   const joined = new Uint8Array(left.length + right.length);
   joined.set(left);
