@@ -7,6 +7,7 @@ import type { Clock } from '../runtime/ports.ts';
 import type { AckPolicy, AckRule } from '../single-leader/ack-policy.ts';
 import { type Command, encodeCommand } from './commands.ts';
 import type { Group, ProposalResult } from './group.ts';
+import { nameOf } from './group-node-id.ts';
 
 /** How changes of the catalog and recovered writes are acknowledged, whatever a database's own policy. */
 export const catalogAck: AckSettings = {
@@ -147,9 +148,4 @@ function policyOf(policy: AckSettings['policy'], followers: AckSettings['followe
 function policyText(policy: AckPolicy): string {
   if (policy.kind !== 'semi_sync') return policy.kind;
   return `semi-sync(${policy.followers})`;
-}
-
-/** The node of a replica `name#disk`. */
-function nameOf(id: string): string {
-  return id.slice(0, id.lastIndexOf('#'));
 }

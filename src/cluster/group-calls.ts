@@ -6,6 +6,7 @@ import type { LogPosition, MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, TransferOutcome } from '../single-leader/events.ts';
 import type { MembershipChange } from '../single-leader/membership.ts';
 import { isNodeId, isPeerUrl } from './group-node-id.ts';
+import { objectIn } from './peer-json.ts';
 
 export type GroupCall =
   /** Who are you, and which group are you in? */
@@ -92,14 +93,4 @@ function isJoining(value: unknown): value is Joining {
 
 function isMaybeUrl(value: unknown): boolean {
   return value === undefined || isPeerUrl(value);
-}
-
-function objectIn(bytes: Uint8Array): Partial<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
-    if (typeof value === 'object' && value !== null) return value as Partial<Record<string, unknown>>;
-  } catch (error) {
-    throw new PeerRefusal('not JSON', { cause: error });
-  }
-  throw new PeerRefusal('not an object');
 }

@@ -17,6 +17,7 @@ import { ByteReader, ByteWriter } from '../runtime/message-bytes.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import type { StatePoint } from '../single-leader/entry.ts';
 import type { DatabaseRef } from './commands.ts';
+import { isObject, objectIn } from './peer-json.ts';
 
 /** How far a database of the asker's goes. */
 export interface DatabasePosition {
@@ -125,18 +126,4 @@ function isPosition(value: unknown): value is DatabasePosition {
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number';
-}
-
-function isObject(value: unknown): value is Partial<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function objectIn(bytes: Uint8Array): Partial<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
-    if (isObject(value)) return value;
-  } catch (error) {
-    throw new PeerRefusal('not JSON', { cause: error });
-  }
-  throw new PeerRefusal('not an object');
 }
