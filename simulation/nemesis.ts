@@ -9,7 +9,7 @@ import { asTerm } from '../src/single-leader/entry.ts';
 import type { Cluster, LeaderMoment } from './cluster.ts';
 import { calmDisk } from './disk.ts';
 import { FigureEight } from './figure-eight.ts';
-import { calmLink } from './network.ts';
+import { badLink, calmLink } from './network.ts';
 import { byLog, type Operator } from './operator.ts';
 import type { FaultKind, Profile } from './profiles.ts';
 import type { SeededRandom } from './random.ts';
@@ -207,14 +207,7 @@ export class Nemesis {
   }
 
   #badLinks(): void {
-    this.#cluster.network.setEveryCondition({
-      delayMsMin: 0.2,
-      delayMsMax: this.#random.between(2, 60),
-      loss: this.#random.next() * 0.3,
-      duplication: this.#random.next() * 0.2,
-      reordering: this.#random.next() * 0.5,
-      lateMsMax: this.#random.between(5, 400),
-    });
+    this.#cluster.network.setEveryCondition(badLink(this.#random));
     this.#later(() => this.#cluster.network.setEveryCondition(calmLink));
   }
 

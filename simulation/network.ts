@@ -29,6 +29,18 @@ export const calmLink: LinkCondition = {
   lateMsMax: 0,
 };
 
+/** Late, lost, doubled and overtaken, each more or less. */
+export function badLink(random: SeededRandom): LinkCondition {
+  return {
+    delayMsMin: 0.2,
+    delayMsMax: random.between(2, 60),
+    loss: random.next() * 0.3,
+    duplication: random.next() * 0.2,
+    reordering: random.next() * 0.5,
+    lateMsMax: random.between(5, 400),
+  };
+}
+
 interface Link {
   condition: LinkCondition;
   isCut: boolean;

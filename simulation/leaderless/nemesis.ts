@@ -1,7 +1,7 @@
 /** The enemy of a leaderless database: it breaks what the profile allows, and mends it again. Nobody leads, so nobody is special. */
 
 import { calmDisk } from '../disk.ts';
-import { calmLink } from '../network.ts';
+import { badLink, calmLink } from '../network.ts';
 import type { SeededRandom } from '../random.ts';
 import { microsecondsOf, type World } from '../world.ts';
 import type { LeaderlessCluster } from './cluster.ts';
@@ -113,14 +113,7 @@ export class LeaderlessNemesis {
   }
 
   #badLinks(): void {
-    this.#cluster.network.setEveryCondition({
-      delayMsMin: 0.2,
-      delayMsMax: this.#random.between(2, 60),
-      loss: this.#random.next() * 0.3,
-      duplication: this.#random.next() * 0.2,
-      reordering: this.#random.next() * 0.5,
-      lateMsMax: this.#random.between(5, 400),
-    });
+    this.#cluster.network.setEveryCondition(badLink(this.#random));
     this.#later(() => this.#cluster.network.setEveryCondition(calmLink));
   }
 
