@@ -22,12 +22,12 @@ import {
 import { measureComparison } from '../replica-comparison.ts';
 import type { ClusterName, Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
-import { inDirectory, type Part, type PartContext } from './part.ts';
+import { inDirectory, type Part, type PartContext, preparedClusters } from './part.ts';
 
 const unlimited = Number.MAX_SAFE_INTEGER;
 
-function findClusters({ settings, describe }: PartContext): ClusterSystem[] {
-  const { profileDirectory, systems } = settings;
+function findClusters(context: PartContext): ClusterSystem[] {
+  const { profileDirectory } = context.settings;
   const known: readonly [string, () => ClusterSystem][] = [
     ['tercet', () => tercetCluster(profileDirectory, 'leaderless')],
     ['tercet', () => ({ ...tercetCluster(undefined, 'single-leader'), name: 'single-leader' })],
@@ -35,17 +35,7 @@ function findClusters({ settings, describe }: PartContext): ClusterSystem[] {
     ['etcd-grpc', etcdByGrpc],
     ['redis', redisPair],
   ];
-  return known.flatMap(([name, prepare]) => {
-    if (!systems.includes(name)) return [];
-    try {
-      const system = prepare();
-      describe(system.description);
-      return [system];
-    } catch (error) {
-      describe(`${name} is left out: ${(error as Error).message}`);
-      return [];
-    }
-  });
+  return preparedClusters(context, known);
 }
 
 async function measureRates(

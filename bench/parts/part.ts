@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ClusterSystem } from '../clusters/cluster.ts';
 import { createDatabase } from '../database-requests.ts';
 import type { RowId, Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
@@ -22,6 +23,24 @@ export interface Part {
   readonly name: string;
   readonly rows: readonly RowId[];
   readonly run: (context: PartContext) => Promise<readonly Sample[]>;
+}
+
+/** Those of the known clusters that are asked for and are on this machine; why others are not is said in the report. */
+export function preparedClusters(
+  { settings, describe }: PartContext,
+  known: readonly (readonly [name: string, prepare: () => ClusterSystem])[],
+): ClusterSystem[] {
+  return known.flatMap(([name, prepare]) => {
+    if (!settings.systems.includes(name)) return [];
+    try {
+      const system = prepare();
+      describe(system.description);
+      return [system];
+    } catch (error) {
+      describe(`${name} is left out: ${(error as Error).message}`);
+      return [];
+    }
+  });
 }
 
 export async function inDirectory<T>(

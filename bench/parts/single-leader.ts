@@ -21,28 +21,18 @@ import type { LoadResult } from '../load-client.ts';
 import { loadCluster } from '../processes.ts';
 import type { Sample } from '../rows.ts';
 import type { Settings } from '../settings.ts';
-import type { Part, PartContext } from './part.ts';
+import { type Part, type PartContext, preparedClusters } from './part.ts';
 
 const putConnections = [1, 16, 64, 256] as const;
 const getConnections = 64;
 const unlimited = Number.MAX_SAFE_INTEGER;
 
-function findClusters({ settings, describe }: PartContext): ClusterSystem[] {
+function findClusters(context: PartContext): ClusterSystem[] {
   const known: Readonly<Record<'tercet' | ClusterPeer, () => ClusterSystem>> = {
-    tercet: () => tercetCluster(settings.profileDirectory, 'single-leader'),
+    tercet: () => tercetCluster(context.settings.profileDirectory, 'single-leader'),
     ...{ 'etcd-http': etcdByGateway, 'etcd-grpc': etcdByGrpc, redis: redisPair, postgres: postgresPair },
   };
-  return Object.entries(known).flatMap(([name, prepare]) => {
-    if (!settings.systems.includes(name)) return [];
-    try {
-      const system = prepare();
-      describe(system.description);
-      return [system];
-    } catch (error) {
-      describe(`${name} is left out: ${(error as Error).message}`);
-      return [];
-    }
-  });
+  return preparedClusters(context, Object.entries(known));
 }
 
 /** Adds what it finds to the samples as it goes, so that a failure leaves what came before it. */
