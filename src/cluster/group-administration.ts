@@ -5,6 +5,7 @@ import { asIndex, asTerm, type LogPosition, type MemberKind } from '../single-le
 import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
 import type { GroupSettings } from './group.ts';
 import type { GroupCaller } from './group-caller.ts';
+import type { Hello } from './group-calls.ts';
 import type { GroupHome } from './group-home.ts';
 
 /** A node that is to become a member. */
@@ -73,7 +74,7 @@ export class GroupAdministration {
 
   async add({ name, kind, url }: Newcomer): Promise<AdmissionOutcome> {
     if (this.#memberNamed(name) !== undefined) return 'already_so';
-    const hello = await this.#caller.hello(name);
+    const hello = await this.#acquainted(name);
     if (hello === undefined) return 'unreachable';
     const founders = this.#home.record?.founders ?? [];
     if (hello.founders !== undefined && hello.founders.join() !== founders.join()) return 'other_group';
@@ -82,6 +83,17 @@ export class GroupAdministration {
       node: hello.id,
       ...(url !== undefined && { url }),
     });
+  }
+
+  /** The answer of a node whose own stream to this one may still be on its way: what it says before that is lost. */
+  async #acquainted(name: string): Promise<Hello | undefined> {
+    const { options, settings } = this.#home;
+    const deadline = options.clock.monotonic() + settings.acquaintanceMsMax;
+    for (;;) {
+      const hello = await this.#caller.hello(name);
+      if (hello !== undefined || options.clock.monotonic() >= deadline) return hello;
+      await new Promise<void>((resolve) => void options.clock.after(settings.retryMs, resolve));
+    }
   }
 
   survey(): Promise<readonly SurveyedMember[]> {

@@ -75,6 +75,16 @@ describe('members of a group', () => {
     expect(await other.group.addMember({ name: 'n9', kind: 'learner' })).toBe('unreachable');
     expect(await other.group.removeMember('n9')).toBe('no_such_member');
   });
+
+  it('are taken in though their first answers are lost', async () => {
+    const { leader, follower, other } = await startThree();
+    expect(await other.group.removeMember(follower.name)).toBe('committed');
+    follower.setCut(true);
+    const added = leader.group.addMember({ name: follower.name, kind: 'learner' });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    follower.setCut(false);
+    expect(await added).toBe('committed');
+  });
 });
 
 describe('promises of a group', () => {

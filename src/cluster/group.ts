@@ -188,6 +188,8 @@ export interface GroupSettings {
   readonly readMsMax: number;
   /** How long closing waits for another node to take leadership over. */
   readonly handOverMsMax: number;
+  /** How long a node that is to become a member is asked who it is. */
+  readonly acquaintanceMsMax: number;
   /** Between two tries to found, to join, or to come back after a failed disk. */
   readonly retryMs: number;
   /** The log is truncated when all members have so many entries more than this. */
@@ -245,6 +247,7 @@ export const groupDefaults: GroupSettings = {
   raft: { ...raftDefaults, electionTicksMin: 10, electionTicksMax: 20 },
   readMsMax: 2_000,
   handOverMsMax: 2_000,
+  acquaintanceMsMax: 5_000,
   retryMs: 200,
   logEntriesKept: 50_000,
   logEntriesMax: 200_000,

@@ -23,6 +23,7 @@ const quick: GroupSettings = {
   raft: { ...raftDefaults, electionTicksMin: 15, electionTicksMax: 30 },
   readMsMax: 4_000,
   handOverMsMax: 1_000,
+  acquaintanceMsMax: 2_000,
   retryMs: 20,
   logEntriesKept: 1_000,
   logEntriesMax: 4_000,
