@@ -28,40 +28,70 @@ export function truncatableThrough(
   raft: Raft,
   appliedIndex: number,
   { logBytesKept, logBytesMax, logEntriesKept, logEntriesMax }: LogLimits,
+  meter: LogMeter,
 ): number | undefined {
   if (raft.role.kind !== 'leader') return undefined;
+  meter.measure(raft.role, raft.log);
   const matches = [...raft.role.progress.values()].map(({ match }) => match);
   const everywhere = Math.min(appliedIndex, ...matches);
+  const start = raft.log.start.index;
   const through = Math.max(
-    beforeTail(raft.log, everywhere, { entries: logEntriesKept, bytes: logBytesKept }),
-    beforeTail(raft.log, appliedIndex, { entries: logEntriesMax, bytes: logBytesMax }),
+    beforeTail(meter, start, everywhere, { entries: logEntriesKept, bytes: logBytesKept }),
+    beforeTail(meter, start, appliedIndex, { entries: logEntriesMax, bytes: logBytesMax }),
   );
-  const { entries } = raft.log;
-  const count = through - raft.log.start.index;
-  if (count <= 0) return undefined;
-  const isWorthIt = count >= logEntriesKept || bytesOf(entries, 0, count) >= logBytesKept;
+  if (through <= start) return undefined;
+  const isWorthIt = through - start >= logEntriesKept || meter.bytesBetween(start, through) >= logBytesKept;
   return isWorthIt ? through : undefined;
+}
+
+/**
+ * How large the entries of a leader's log are, added up as it grows: a log is looked at several times a second and may be
+ * long, so where its tail begins is found by halving.
+ */
+export class LogMeter {
+  /** Each leadership is an object of its own; within one the log only grows at its end and shrinks at its start. */
+  #leadership: object | undefined;
+  #first = 0;
+  /** Bytes of the entries after `#first` through each index. */
+  #sums: number[] = [0];
+
+  measure(leadership: object, { entries, start }: Log): void {
+    const passed = start.index - this.#first;
+    if (leadership !== this.#leadership || passed >= this.#sums.length) {
+      this.#leadership = leadership;
+      this.#first = start.index;
+      this.#sums = [0];
+    } else if (passed > this.#sums.length / 2) {
+      this.#sums = this.#sums.slice(passed);
+      this.#first = start.index;
+    }
+    const measured = this.#first + this.#sums.length - 1 - start.index;
+    for (let at = measured; at < entries.length; at += 1) {
+      this.#sums.push((this.#sums.at(-1) ?? 0) + entryBytes(entries[at]));
+    }
+  }
+
+  /** Of the entries after one index through another; both are in the log or where it begins. */
+  bytesBetween(after: number, through: number): number {
+    return (this.#sums[through - this.#first] ?? 0) - (this.#sums[after - this.#first] ?? 0);
+  }
 }
 
 /** The index after which the entries through `index` are no more than so many, and no more bytes. */
 function beforeTail(
-  { entries, start }: Log,
+  meter: LogMeter,
+  start: number,
   index: number,
   tail: { readonly entries: number; readonly bytes: number },
 ): number {
-  let bytes = 0;
-  let at = index - start.index;
-  for (; at > 0 && index - start.index - at < tail.entries; at -= 1) {
-    bytes += entryBytes(entries[at - 1]);
-    if (bytes > tail.bytes) break;
+  let low = Math.max(Math.min(start, index), index - tail.entries);
+  let high = index;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (meter.bytesBetween(middle, index) <= tail.bytes) high = middle;
+    else low = middle + 1;
   }
-  return start.index + at;
-}
-
-function bytesOf(entries: readonly Entry[], from: number, to: number): number {
-  let bytes = 0;
-  for (let at = from; at < to; at += 1) bytes += entryBytes(entries[at]);
-  return bytes;
+  return low;
 }
 
 function entryBytes(entry: Entry | undefined): number {

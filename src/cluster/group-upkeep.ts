@@ -16,11 +16,12 @@ import type { GroupHome } from './group-home.ts';
 import { truncateKind } from './group-kinds.ts';
 import { nameOf } from './group-node-id.ts';
 import type { GroupReplica } from './group-replica.ts';
-import { encodeThrough, truncatableThrough } from './group-truncation.ts';
+import { encodeThrough, LogMeter, truncatableThrough } from './group-truncation.ts';
 
 export class GroupUpkeep {
   readonly #home: GroupHome;
   readonly #caller: GroupCaller;
+  readonly #meter = new LogMeter();
   #cancel: () => void = () => {};
   #isStopped = false;
   #lastTrouble = '';
@@ -111,7 +112,7 @@ export class GroupUpkeep {
   #truncate(replica: GroupReplica): void {
     const { transport } = this.#home.options;
     const { raft, appliedIndex } = replica;
-    const through = truncatableThrough(raft, appliedIndex, this.#home.settings);
+    const through = truncatableThrough(raft, appliedIndex, this.#home.settings, this.#meter);
     if (through === undefined) return;
     replica.request({ kind: 'truncate_prefix', through: asIndex(through) });
     for (const { id } of membershipOf(raft)?.members ?? []) {
