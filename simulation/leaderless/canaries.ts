@@ -50,8 +50,7 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     explanation: 'stand-ins count for W although the quorum is strict',
     canary: { countsStandIns: true },
     profile: 'leaderless-cuts',
-    seedsMax: 5,
-    seedFirst: 5,
+    seedsMax: 3,
   },
   'digest-ignored': {
     explanation: 'digests that differ are taken for equal',

@@ -1,6 +1,7 @@
-/** Hints of a simulated replica: on its disk, in the book of the core, and on their way to their owners. */
+/** Hints of a simulated replica: on its disk, counted in the book of the core, and on their way to their owners. */
 
-import { type Hint, HintBook, hintLimitsDefault } from '../../src/leaderless/hints.ts';
+import { failure } from '../../src/errors.ts';
+import { HintBook, hintLimitsDefault, isHintOld } from '../../src/leaderless/hints.ts';
 import type { CommitOutcome } from '../disk.ts';
 import type { ToldRevision } from './messages.ts';
 import type { Process } from './process.ts';
@@ -8,54 +9,62 @@ import { put } from './replica-store.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-const everyMs = 100;
+const everyMs = 50;
+const expiryMs = 1_000;
 const bringWithinMs = 500;
+/** So few that a backlog takes several batches. */
+const limits = { ...hintLimitsDefault, batchHintsMax: 5, backOffMsMin: 50, backOffMsMax: 1_000 };
+const hintBytes = 100;
+/** So few that there is no more room now and then, where something else brings what hints do not. */
+const bytesMaxTight = 12 * hintBytes;
 
 interface StoredHint {
-  readonly hint: Hint;
+  readonly key: string;
+  readonly owner: string;
+  readonly bytes: number;
+  /** Wall-clock milliseconds. */
+  readonly keptAtMs: number;
   readonly told: ToldRevision;
 }
 
 export class HintDesk {
   readonly #process: Process;
   readonly #book: HintBook;
+  /** Oldest first. */
   readonly #stored = new Map<string, StoredHint>();
   #last = 0;
 
   constructor(process: Process) {
     this.#process = process;
-    this.#book = new HintBook({
-      ...hintLimitsDefault,
-      ageMsMax: process.settings.hintWindowMs,
-      backOffMsMin: 50,
-      backOffMsMax: 1_000,
-    });
+    const { antiEntropy, readRepair } = process.settings;
+    const isTight = antiEntropy || readRepair !== 'off';
+    this.#book = new HintBook(isTight ? { ...limits, bytesMax: bytesMaxTight } : limits);
     const range = { from: encoder.encode('hint '), to: encoder.encode('hint!') };
     for (const { key, value } of process.disk.entries(range)) {
-      const stored = JSON.parse(decoder.decode(value)) as StoredHint;
+      const hint = JSON.parse(decoder.decode(value)) as StoredHint;
       this.#last = Math.max(this.#last, Number(decoder.decode(key).slice(5)));
-      this.#stored.set(stored.hint.key, stored);
-      this.#book.keep(stored.hint);
+      this.#stored.set(hint.key, hint);
+      this.#book.found(hint);
     }
   }
 
   start(): void {
-    this.#process.after(everyMs, () => {
-      for (const { key } of this.#book.expire(this.#process.clock.now())) this.#forget(key);
-      for (const owner of this.#book.owners()) this.#bring(owner);
-      this.start();
-    });
+    this.#bringLater();
+    this.#expireLater();
   }
 
   keep(owner: string, told: ToldRevision, settled: (outcome: CommitOutcome) => void): void {
+    const { clock, disk, note } = this.#process;
     this.#last += 1;
     const key = `hint ${String(this.#last).padStart(8, '0')}`;
-    const hint: Hint = { key, owner, bytes: 100, keptAtMs: this.#process.clock.now() };
-    this.#process.disk.commit([put(key, { hint, told })], (outcome) => {
-      if (outcome.kind === 'durable') {
-        this.#stored.set(key, { hint, told });
-        this.#book.keep(hint);
-      }
+    const hint: StoredHint = { key, owner, bytes: hintBytes, keptAtMs: clock.now(), told };
+    if (this.#book.keep([hint], this.#moment()) === 'full') {
+      note('hints are full', { owner });
+      return settled({ kind: 'refused', error: failure('insufficient_storage') });
+    }
+    disk.commit([put(key, hint)], (outcome) => {
+      if (outcome.kind === 'durable') this.#stored.set(key, hint);
+      else this.#book.removed([hint]);
       settled(outcome);
     });
   }
@@ -69,25 +78,49 @@ export class HintDesk {
     return [...this.#stored.values()].map(({ told }) => told);
   }
 
-  #bring(owner: string): void {
-    const { calls, canary, clock, owners, random, self } = this.#process;
-    const batch = this.#book.next(owner, clock.monotonic());
-    if (batch.length === 0) return;
-    const revisions = batch.map(({ key }) => this.#stored.get(key)!.told);
-    const others = owners.filter((node) => node !== self);
-    const to = canary.handsToAnybody && others.length > 0 ? random.pick(others) : owner;
-    calls.askWithin(bringWithinMs, to, { kind: 'join', revisions }, (reply) => {
-      if (reply?.kind !== 'durable') {
-        this.#book.failed(owner, clock.monotonic(), random.next());
-        return;
-      }
-      const keys = batch.map(({ key }) => key);
-      for (const { key } of this.#book.delivered(owner, keys)) this.#forget(key);
+  #bringLater(): void {
+    this.#process.after(everyMs, () => {
+      for (const owner of this.#book.backlogs().keys()) this.#bring(owner);
+      this.#bringLater();
     });
   }
 
-  #forget(key: string): void {
-    this.#stored.delete(key);
-    this.#process.disk.commit([{ kind: 'delete', key: encoder.encode(key) }], () => undefined);
+  #expireLater(): void {
+    const { after, clock, settings } = this.#process;
+    after(expiryMs, () => {
+      const isOld = ({ keptAtMs }: StoredHint) => isHintOld(keptAtMs, settings.hintWindowMs, clock.now());
+      for (const hint of [...this.#stored.values()].filter(isOld)) this.#forget(hint);
+      this.#expireLater();
+    });
+  }
+
+  #bring(owner: string): void {
+    const { calls, canary, clock, detector, owners, random, self } = this.#process;
+    if (!this.#book.begin(owner, clock.monotonic())) return;
+    const kept = [...this.#stored.values()].filter((hint) => hint.owner === owner);
+    const batch = kept.slice(0, this.#book.batchLength(kept.map(({ bytes }) => bytes)));
+    // What is on its way to the disk is counted, and not to be brought yet.
+    if (batch.length === 0 || detector.verdict(owner, clock.monotonic()) === 'suspected') {
+      return this.#book.failed(owner, this.#moment());
+    }
+    const revisions = batch.map(({ told }) => told);
+    const others = owners.filter((node) => node !== self);
+    const to = canary.handsToAnybody && others.length > 0 ? random.pick(others) : owner;
+    calls.askWithin(bringWithinMs, to, { kind: 'join', revisions }, (reply) => {
+      if (reply?.kind !== 'durable') return this.#book.failed(owner, this.#moment());
+      for (const hint of batch) if (this.#stored.has(hint.key)) this.#forget(hint);
+      this.#book.delivered(owner);
+    });
+  }
+
+  #forget(hint: StoredHint): void {
+    this.#stored.delete(hint.key);
+    this.#book.removed([hint]);
+    this.#process.disk.commit([{ kind: 'delete', key: encoder.encode(hint.key) }], () => undefined);
+  }
+
+  #moment() {
+    const { clock, random } = this.#process;
+    return { nowMs: clock.monotonic(), random: random.next() };
   }
 }

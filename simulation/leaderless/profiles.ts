@@ -55,7 +55,10 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
     ...usual,
     faults: cuts,
     // Merges that replicas derive are nobody's write: hints do not bring them.
-    settings: { hints: true, readRepair: 'off', antiEntropy: false, resolver: 'siblings' },
+    settings: {
+      ...{ hints: true, hintWindowMs: 600_000 },
+      ...{ readRepair: 'off', antiEntropy: false, resolver: 'siblings' },
+    },
   },
   'leaderless-repair': {
     ...usual,

@@ -102,17 +102,17 @@ function settingsOfSeed(world: World, nodes: number, profile: LeaderlessProfile)
         { r: 1, w: 1 },
         { r: 1, w: majority },
       ]);
+  const quorum = random.chance(0.7) ? 'strict' : 'sloppy';
   return settingsFrom(
     {
-      ...{ n, ...counts },
-      quorum: random.chance(0.7) ? 'strict' : 'sloppy',
+      ...{ n, ...counts, quorum },
       resolver: random.pick(['siblings', 'siblings', 'siblings', 'last-write-wins', 'merge']),
       hints: random.chance(0.7),
       readRepair: random.pick(['off', 'async', 'blocking']),
       antiEntropy: random.chance(0.75),
       readTimeoutMs: 400,
       writeTimeoutMs: 500,
-      hintWindowMs: 600_000,
+      hintWindowMs: quorum === 'strict' ? random.pick([1_000, 600_000]) : 600_000,
       tombstoneHorizonMs: random.pick([1_500, 1_500, 60_000]),
       ...profile.settings,
     },

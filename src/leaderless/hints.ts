@@ -1,42 +1,40 @@
 /**
- * Hinted handoff: which writes are kept for owners that were away, and when to try again to bring them.
+ * Hinted handoff: how much is kept for owners that were away, for how long, and when to try again to bring it.
  *
  *     n2 is away          kept for n2: a 2-x, b 1-y, c 4-z       oldest first
- *     n2 answers again    next: a batch of them                  one batch at a time
- *     n2 has them         delivered: gone                        only n2 itself can say so
+ *     n2 is due           begin: a batch of them                 one batch at a time
+ *     n2 has them         delivered: gone, the next one is due   only n2 itself can say so
  *     n2 fails            the next try comes later, then later   doubled each time, with jitter
  *
  * A hint is a shortcut, never the only copy that a promise rests on where the quorum is strict: what is dropped, because it is too
- * old or there is no more room, comes back by read repair and anti-entropy. So the book is bounded, and says what it drops.
+ * old or there is no more room, comes back by read repair and anti-entropy. So the book is bounded, and says when it is full.
  *
  * Age is told by wall clocks, because hints outlive the process. A clock that jumps drops hints early or late, which is
  * harmless for the reason above; bytes bound the book in any case.
  *
  * Invariants:
  * 1. The bytes of all hints never exceed the limit.
- * 2. A hint goes when the owner that it names has it, when it expires, or when it is withdrawn; not otherwise.
- * 3. At most one batch for an owner is under way.
+ * 2. At most one batch for an owner is under way.
+ * 3. Each owner with hints is due at some time, or has a batch under way: nothing is kept and forgotten.
  *
- * Left out: revisions and bodies (the key leads to them), and how keys are made durable: before a hint counts, the
- * driver has it on its disk.
+ * Left out: the hints themselves, in the order in which they were kept, and how they are made durable. The book counts
+ * them, and whoever stores them tells what came and what went.
  */
 
 import { assert } from '../errors.ts';
 
-export interface Hint {
-  /** Names the hint in the store; unique. */
-  readonly key: string;
+/** What the book has to know of a hint. */
+export interface HintSize {
   /** Whom the write is for. */
   readonly owner: string;
   readonly bytes: number;
-  /** Wall-clock milliseconds. */
-  readonly keptAtMs: number;
 }
 
 export interface HintLimits {
+  /** Of all owners together. */
   readonly bytesMax: number;
-  readonly ageMsMax: number;
   readonly batchHintsMax: number;
+  /** Of what is sent; one that is larger goes alone. */
   readonly batchBytesMax: number;
   /** How long to wait after the first failure; doubled with every further one. */
   readonly backOffMsMin: number;
@@ -45,157 +43,151 @@ export interface HintLimits {
 
 export const hintLimitsDefault: HintLimits = {
   bytesMax: 256 * 1_048_576,
-  ageMsMax: 3 * 3_600_000,
   batchHintsMax: 500,
   batchBytesMax: 4 * 1_048_576,
   backOffMsMin: 500,
   backOffMsMax: 60_000,
 };
 
-interface Backlog {
-  /** Oldest first. */
-  readonly hints: Map<string, Hint>;
+/** What is kept for one owner. */
+export interface Backlog {
+  readonly hints: number;
+  readonly bytes: number;
+  /** Tries that failed, one after the other. */
+  readonly failures: number;
+}
+
+interface Kept {
+  hints: number;
   bytes: number;
-  underWay: boolean;
   failures: number;
+  isUnderWay: boolean;
   /** Monotonic milliseconds. */
   notBeforeMs: number;
 }
 
-export interface BacklogStatus {
-  readonly owner: string;
-  readonly hints: number;
-  readonly bytes: number;
-  /** Wall-clock milliseconds. */
-  readonly oldestAtMs: number;
-  readonly failures: number;
+/** When something happens: monotonic milliseconds, and a number that is uniform in [0, 1). */
+export interface Moment {
+  readonly nowMs: number;
+  readonly random: number;
 }
 
 export class HintBook {
   readonly #limits: HintLimits;
-  readonly #backlogs = new Map<string, Backlog>();
+  readonly #backlogs = new Map<string, Kept>();
   #bytes = 0;
 
   constructor(limits: HintLimits) {
     this.#limits = limits;
   }
 
-  /** `full`: there is no room, the hint is not kept. Hints are told in the order in which they were made. */
-  keep(hint: Hint): 'kept' | 'full' {
-    const backlog = this.#backlogs.get(hint.owner) ?? newBacklog();
-    assert(!backlog.hints.has(hint.key), 'the key of a hint is new');
-    if (this.#bytes + hint.bytes > this.#limits.bytesMax) return 'full'; // Invariant 1.
-    this.#backlogs.set(hint.owner, backlog);
-    backlog.hints.set(hint.key, hint);
-    backlog.bytes += hint.bytes;
-    this.#bytes += hint.bytes;
+  /** `full`: there is no room for all of them, none is kept. The first try of an owner comes a little later: it just failed. */
+  keep(hints: readonly HintSize[], moment: Moment): 'kept' | 'full' {
+    const bytes = hints.reduce((sum, hint) => sum + hint.bytes, 0);
+    if (this.#bytes + bytes > this.#limits.bytesMax) return 'full'; // Invariant 1.
+    for (const hint of hints) this.#count(hint, this.#afterMs(0, moment));
     return 'kept';
   }
 
-  /** The hints to send to an owner now, oldest first; none while a batch is under way or it is too early. */
-  next(owner: string, nowMs: number): readonly Hint[] {
-    const backlog = this.#backlogs.get(owner);
-    if (backlog === undefined || backlog.underWay || nowMs < backlog.notBeforeMs) return [];
-    const batch: Hint[] = [];
+  /** A hint that was there when the process started: nobody has failed yet. It is kept even beyond the limit. */
+  found(hint: HintSize): void {
+    this.#count(hint, 0);
+  }
+
+  /** These are gone: their owner has them, they were too old, or meant nothing any more. */
+  removed(hints: readonly HintSize[]): void {
+    for (const { owner, bytes } of hints) {
+      const kept = this.#backlogs.get(owner);
+      assert(kept !== undefined && kept.hints > 0, 'what goes was kept');
+      kept.hints -= 1;
+      kept.bytes -= bytes;
+      this.#bytes -= bytes;
+      if (kept.hints === 0 && !kept.isUnderWay) this.#backlogs.delete(owner);
+    }
+  }
+
+  /** Whether a batch for an owner may leave now; from then on it is under way, until it is delivered or failed. */
+  begin(owner: string, nowMs: number): boolean {
+    const kept = this.#backlogs.get(owner);
+    if (kept === undefined || kept.hints === 0 || kept.isUnderWay || nowMs < kept.notBeforeMs) return false;
+    kept.isUnderWay = true; // Invariant 2.
+    return true;
+  }
+
+  /** How many hints of these sizes, oldest first, are one batch: one at least. Reads no more sizes than it needs. */
+  batchLength(sizes: Iterable<number>): number {
+    const { batchBytesMax, batchHintsMax } = this.#limits;
+    let length = 0;
     let bytes = 0;
-    for (const hint of backlog.hints.values()) {
-      const isFull =
-        batch.length >= this.#limits.batchHintsMax || bytes + hint.bytes > this.#limits.batchBytesMax;
-      if (isFull && batch.length > 0) break;
-      batch.push(hint);
-      bytes += hint.bytes;
+    for (const size of sizes) {
+      bytes += size;
+      if (length > 0 && bytes > batchBytesMax) break;
+      length += 1;
+      if (length >= batchHintsMax) break;
     }
-    backlog.underWay = batch.length > 0;
-    return batch;
+    return length;
   }
 
-  /** When {@link next} will have something for an owner, in monotonic milliseconds; undefined when it waits for more. */
-  dueAt(owner: string): number | undefined {
-    const backlog = this.#backlogs.get(owner);
-    return backlog === undefined || backlog.underWay ? undefined : backlog.notBeforeMs;
+  /** The batch is with its owner, or turned out to be nothing to bring: what is left is due at once. */
+  delivered(owner: string): void {
+    this.#end(owner, (kept) => {
+      kept.failures = 0;
+      kept.notBeforeMs = 0;
+    });
   }
 
-  /** `from` has these durable. Gives the hints that are done with: those of others are not (invariant 2). */
-  delivered(from: string, keys: readonly string[]): readonly Hint[] {
-    const backlog = this.#backlogs.get(from);
-    if (backlog === undefined) return [];
-    backlog.underWay = false;
-    backlog.failures = 0;
-    backlog.notBeforeMs = 0;
-    return this.#remove(from, keys);
-  }
-
-  /** A batch did not reach its owner. `random` is uniform in [0, 1). */
-  failed(owner: string, nowMs: number, random: number): void {
-    const backlog = this.#backlogs.get(owner);
-    if (backlog === undefined) return;
-    if (backlog.hints.size === 0) {
-      this.#backlogs.delete(owner);
-      return;
-    }
-    const { backOffMsMin, backOffMsMax } = this.#limits;
-    const waitMs = Math.min(backOffMsMax, backOffMsMin * 2 ** Math.min(backlog.failures, 30));
-    backlog.underWay = false;
-    backlog.failures += 1;
-    backlog.notBeforeMs = nowMs + waitMs * (0.5 + random / 2);
+  /** The batch did not reach its owner. */
+  failed(owner: string, moment: Moment): void {
+    this.#end(owner, (kept) => {
+      kept.notBeforeMs = this.#afterMs(kept.failures, moment);
+      kept.failures += 1;
+    });
   }
 
   /** An owner was heard of again: there is no reason to wait any longer. */
   ownerIsBack(owner: string): void {
-    const backlog = this.#backlogs.get(owner);
-    if (backlog !== undefined) backlog.notBeforeMs = 0;
+    const kept = this.#backlogs.get(owner);
+    if (kept === undefined) return;
+    kept.failures = 0;
+    kept.notBeforeMs = 0;
   }
 
-  /** Takes back hints that are not needed: the owner answered after all, or the write failed. */
-  withdraw(owner: string, keys: readonly string[]): readonly Hint[] {
-    return this.#remove(owner, keys);
+  /** When {@link begin} will succeed, in monotonic milliseconds; undefined when it waits for something else. */
+  dueAt(owner: string): number | undefined {
+    const kept = this.#backlogs.get(owner);
+    return kept === undefined || kept.isUnderWay ? undefined : kept.notBeforeMs;
   }
 
-  /** Drops what is too old, and says what it dropped. */
-  expire(nowMs: number): readonly Hint[] {
-    const dropped: Hint[] = [];
-    for (const [owner, { hints }] of [...this.#backlogs]) {
-      const old: string[] = [];
-      for (const hint of hints.values())
-        if (nowMs - hint.keptAtMs > this.#limits.ageMsMax) old.push(hint.key);
-      dropped.push(...this.#remove(owner, old));
-    }
-    return dropped;
+  /** By owner; owners without hints are left out. */
+  backlogs(): ReadonlyMap<string, Backlog> {
+    const kept = [...this.#backlogs].filter(([, { hints }]) => hints > 0);
+    return new Map(kept.map(([owner, { bytes, failures, hints }]) => [owner, { bytes, failures, hints }]));
   }
 
-  owners(): readonly string[] {
-    return [...this.#backlogs.keys()];
+  #count({ bytes, owner }: HintSize, notBeforeMs: number): void {
+    const none = { hints: 0, bytes: 0, failures: 0, isUnderWay: false, notBeforeMs };
+    const kept = this.#backlogs.get(owner) ?? none;
+    this.#backlogs.set(owner, kept);
+    kept.hints += 1;
+    kept.bytes += bytes;
+    this.#bytes += bytes;
   }
 
-  bytes(): number {
-    return this.#bytes;
+  #end(owner: string, note: (kept: Kept) => void): void {
+    const kept = this.#backlogs.get(owner);
+    assert(kept?.isUnderWay === true, 'a batch that ends was begun');
+    kept.isUnderWay = false;
+    note(kept);
+    if (kept.hints === 0) this.#backlogs.delete(owner);
   }
 
-  status(): readonly BacklogStatus[] {
-    return [...this.#backlogs].flatMap(([owner, { hints, bytes, failures }]) => {
-      const [oldest] = hints.values();
-      if (oldest === undefined) return [];
-      return [{ owner, hints: hints.size, bytes, oldestAtMs: oldest.keptAtMs, failures }];
-    });
-  }
-
-  #remove(owner: string, keys: readonly string[]): readonly Hint[] {
-    const backlog = this.#backlogs.get(owner);
-    if (backlog === undefined) return [];
-    const removed: Hint[] = [];
-    for (const key of keys) {
-      const hint = backlog.hints.get(key);
-      if (hint === undefined) continue;
-      backlog.hints.delete(key);
-      backlog.bytes -= hint.bytes;
-      this.#bytes -= hint.bytes;
-      removed.push(hint);
-    }
-    if (backlog.hints.size === 0 && !backlog.underWay) this.#backlogs.delete(owner);
-    return removed;
+  #afterMs(failures: number, { nowMs, random }: Moment): number {
+    const { backOffMsMax, backOffMsMin } = this.#limits;
+    return nowMs + Math.min(backOffMsMax, backOffMsMin * 2 ** Math.min(failures, 30)) * (0.5 + random / 2);
   }
 }
 
-function newBacklog(): Backlog {
-  return { hints: new Map(), bytes: 0, underWay: false, failures: 0, notBeforeMs: 0 };
+/** Wall-clock milliseconds; `windowMs` is how long the database keeps hints. A clock that went back makes none old. */
+export function isHintOld(keptAtMs: number, windowMs: number, nowMs: number): boolean {
+  return nowMs - keptAtMs > windowMs;
 }

@@ -1,44 +1,43 @@
 /**
- * Hinted handoff: what owners missed is kept (hint-store.ts), and brought to them once they answer again.
+ * Hinted handoff: what owners missed is kept (hint-store.ts), and brought to them once they answer again. The core
+ * (leaderless/hints.ts) says how much is kept and when to try; here time passes, and batches leave.
  *
  *     write, n3 does not answer  ──► keep        hints of one moment in one commit
- *     n3 is heard of again       ──► bring       oldest first, a batch at a time, what became of each revision since
+ *     n3 is due, or heard again  ──► bring       oldest first, a batch at a time, what became of each revision since
  *     n3 has a batch durable     ──► forget      it fails: the next try comes later, then later
  */
 
 import { committedOf } from '../database/leaderless.ts';
 import { type WholeRevision, wholeDocument } from '../database/whole-documents.ts';
 import { TercetError } from '../errors.ts';
+import type { HintBook } from '../leaderless/hints.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { Delivery, DeliveryOutcome } from './delivery.ts';
-import type { Hint, HintStore, StoredHint } from './hint-store.ts';
-import type { ReplicaSet } from './replica-sets.ts';
+import type { Hint, HintStore, HintWindows, StoredHint } from './hint-store.ts';
+import type { ReplicaSet, ReplicaSets } from './replica-sets.ts';
 
 export interface HandoffOptions {
   readonly store: HintStore;
+  /** Counts what is in the store. */
+  readonly book: HintBook;
   readonly delivery: Delivery;
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly log: Log;
-  readonly setOf: (identity: string) => ReplicaSet | undefined;
+  readonly sets: Pick<ReplicaSets, 'all' | 'byIdentity'>;
   /** Whether it is worth trying to reach a node. */
   readonly isThere: (node: string) => boolean;
-  readonly backOff: { readonly msMin: number; readonly msMax: number };
 }
 
-const hintsPerBatch = 500;
 const expiryMs = 60_000;
-
-interface Backlog {
-  isUnderWay: boolean;
-  failures: number;
-  cancelRetry: () => void;
-}
+/** What a revision costs on its way beside its body. */
+const revisionBytes = 200;
 
 export class Handoff {
   readonly #options: HandoffOptions;
-  readonly #backlogs = new Map<string, Backlog>();
+  /** By owner: cancels the next try. */
+  readonly #tries = new Map<string, () => void>();
   #waiting: Hint[] = [];
   #work: Promise<void> = Promise.resolve();
   #cancelExpiry: () => void = () => {};
@@ -48,20 +47,16 @@ export class Handoff {
     this.#options = options;
   }
 
+  /** What was kept before the process started is brought too. */
   start(): void {
-    const { clock, store } = this.#options;
-    this.#cancelExpiry = clock.after(expiryMs, () => {
-      void this.#guarded(async () => {
-        await store.expire();
-      });
-      this.start();
-    });
+    for (const owner of this.#options.book.backlogs().keys()) this.#tryWhenDue(owner);
+    this.#expireLater();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelExpiry();
-    for (const { cancelRetry } of this.#backlogs.values()) cancelRetry();
+    for (const cancel of this.#tries.values()) cancel();
     await this.#work;
   }
 
@@ -74,92 +69,139 @@ export class Handoff {
   /** As {@link keep}, for one who counts the hint: resolves once it is durable. @throws TercetError */
   async keepNow(hints: readonly Hint[]): Promise<'stored' | 'refused'> {
     const kept = await this.#options.store.add(hints);
-    for (const { owner } of hints) this.#retryLater(owner);
+    for (const { owner } of hints) this.#tryWhenDue(owner);
     return kept;
   }
 
   /** A node is there again: there is no reason to wait any longer. */
   back(owner: string): void {
-    if (!this.#options.store.tallies().has(owner)) return;
-    const backlog = this.#backlogOf(owner);
-    backlog.failures = 0;
-    backlog.cancelRetry();
-    this.#bring(owner, backlog);
+    this.#options.book.ownerIsBack(owner);
+    this.#tryWhenDue(owner);
   }
 
   async #keepWaiting(): Promise<void> {
     const hints = this.#waiting;
     this.#waiting = [];
-    const owners = new Set(hints.map(({ owner }) => owner));
-    await this.#options.store.add(hints);
-    for (const owner of owners) this.#retryLater(owner);
+    await this.keepNow(hints);
   }
 
-  #backlogOf(owner: string): Backlog {
-    let backlog = this.#backlogs.get(owner);
-    if (backlog === undefined) {
-      backlog = { isUnderWay: false, failures: 0, cancelRetry: () => {} };
-      this.#backlogs.set(owner, backlog);
-    }
-    return backlog;
-  }
-
-  #retryLater(owner: string): void {
-    const { backOff, clock, random } = this.#options;
-    const backlog = this.#backlogOf(owner);
-    if (backlog.isUnderWay || this.#isClosed) return;
-    const delayMs = Math.min(backOff.msMax, backOff.msMin * 2 ** Math.min(backlog.failures, 30));
-    backlog.cancelRetry();
-    backlog.cancelRetry = clock.after(delayMs * (0.5 + random.next() / 2), () => this.#bring(owner, backlog));
-  }
-
-  #bring(owner: string, backlog: Backlog): void {
-    if (backlog.isUnderWay || this.#isClosed) return;
-    backlog.isUnderWay = true;
-    void this.#guarded(async () => {
-      const isDone = this.#options.isThere(owner) && (await this.#bringAll(owner));
-      backlog.failures = isDone ? 0 : backlog.failures + 1;
-    }).finally(() => {
-      backlog.isUnderWay = false;
-      if (this.#options.store.tallies().has(owner)) this.#retryLater(owner);
-      else this.#backlogs.delete(owner);
+  #expireLater(): void {
+    const { clock, store } = this.#options;
+    this.#cancelExpiry = clock.after(expiryMs, () => {
+      void this.#guarded(() => store.expire(this.#windows()));
+      this.#expireLater();
     });
   }
 
-  /** Whether the owner took all there were. */
-  async #bringAll(owner: string): Promise<boolean> {
-    for await (const hints of this.#options.store.ofOwner(owner)) {
-      for (let at = 0; at < hints.length; at += hintsPerBatch) {
-        if (this.#isClosed || !(await this.#bringBatch(owner, hints.slice(at, at + hintsPerBatch))))
-          return false;
-      }
-    }
-    return true;
+  #windows(): HintWindows {
+    const { sets } = this.#options;
+    return {
+      windowMsOf: (identity) => sets.byIdentity(identity)?.settings.hintWindowMs,
+      windowMsMin: Math.min(...sets.all().map(({ settings }) => settings.hintWindowMs)),
+    };
   }
 
-  async #bringBatch(owner: string, hints: readonly StoredHint[]): Promise<boolean> {
-    const { clock, delivery, setOf, store } = this.#options;
-    const identities = new Set(hints.map((hint) => hint.identity));
-    const all = await Promise.all(
+  #tryWhenDue(owner: string): void {
+    const { book, clock } = this.#options;
+    const dueMs = book.dueAt(owner);
+    this.#tries.get(owner)?.();
+    this.#tries.delete(owner);
+    if (dueMs === undefined || this.#isClosed) return;
+    const delayMs = Math.max(0, dueMs - clock.monotonic());
+    this.#tries.set(
+      owner,
+      clock.after(delayMs, () => this.#bring(owner)),
+    );
+  }
+
+  #bring(owner: string): void {
+    const { book, clock, isThere } = this.#options;
+    if (!book.begin(owner, clock.monotonic())) return this.#tryWhenDue(owner);
+    void this.#guarded(async () => {
+      try {
+        if (isThere(owner)) await this.#bringAll(owner);
+        else book.failed(owner, this.#moment());
+      } catch (error) {
+        book.failed(owner, this.#moment());
+        throw error;
+      }
+    }).finally(() => this.#tryWhenDue(owner));
+  }
+
+  /** A batch is under way when this begins, and whenever it waits. */
+  async #bringAll(owner: string): Promise<void> {
+    const { book, clock, store } = this.#options;
+    let isAny = false;
+    for await (const hints of store.ofOwner(owner)) {
+      let left = hints;
+      while (left.length > 0) {
+        const taken = this.#isClosed ? 0 : await this.#bringBatch(owner, left);
+        if (taken === 0) return book.failed(owner, this.#moment());
+        left = left.slice(taken);
+        isAny = true;
+        book.delivered(owner);
+        if (!book.begin(owner, clock.monotonic())) return;
+      }
+    }
+    // What was kept meanwhile is due at once; what is counted and not to be found is not looked for all the time.
+    if (isAny) book.delivered(owner);
+    else book.failed(owner, this.#moment());
+  }
+
+  /** Brings what of these, oldest first, goes at once. Gives how many hints are done with; 0: the owner did not take them. */
+  async #bringBatch(owner: string, hints: readonly StoredHint[]): Promise<number> {
+    const { book, delivery, sets, store } = this.#options;
+    const windows = this.#windows();
+    const loaded: (readonly WholeRevision[])[] = [];
+    const taken = book.batchLength(this.#sizes(hints, windows, loaded));
+    const batch = hints.slice(0, taken);
+    for (const why of ['expired', 'discarded'] as const) {
+      await store.remove(
+        batch.filter((hint) => store.endOf(hint, windows) === why),
+        why,
+      );
+    }
+    const identities = new Set(batch.map((hint) => hint.identity));
+    const outcomes = await Promise.all(
       [...identities].map(async (identity) => {
-        const its = hints.filter((hint) => hint.identity === identity);
-        const set = setOf(identity);
-        const isOld = ({ storedAtMs }: StoredHint) =>
-          set === undefined || clock.now() - storedAtMs > set.settings.hintWindowMs;
-        const fresh = its.filter((hint) => !isOld(hint));
-        await store.remove(its.filter(isOld), 'discarded');
-        if (set === undefined || fresh.length === 0) return true;
-        const revisions = revisionsOf(set, fresh);
+        const its = batch.filter((hint) => hint.identity === identity);
+        const set = sets.byIdentity(identity);
+        const revisions = loaded.flatMap((its, at) => (batch[at]?.identity === identity ? its : []));
         const kind = await new Promise<DeliveryOutcome>((resolve) => {
-          if (revisions.length === 0) resolve('durable');
+          if (set === undefined || revisions.length === 0) resolve('durable');
           else delivery.send({ to: owner, set, revisions }, resolve);
         });
         if (kind !== 'durable' && kind !== 'rejected') return false;
-        await store.remove(fresh, kind === 'durable' ? 'delivered' : 'discarded');
+        await store.remove(its, kind === 'durable' ? 'delivered' : 'discarded');
         return true;
       }),
     );
-    return all.every((isDone) => isDone);
+    return outcomes.every((isDone) => isDone) ? taken : 0;
+  }
+
+  /** Reads what became of the revisions since, one hint after the other, as far as somebody asks how large it is. */
+  *#sizes(
+    hints: readonly StoredHint[],
+    windows: HintWindows,
+    loaded: (readonly WholeRevision[])[],
+  ): Iterable<number> {
+    const { sets, store } = this.#options;
+    const seen = new Set<string>();
+    for (const hint of hints) {
+      const set = store.endOf(hint, windows) === undefined ? sets.byIdentity(hint.identity) : undefined;
+      const found =
+        set === undefined ? [] : wholeDocument(committedOf(set.database), hint.id, [hint.revision]);
+      // Several hints of one document are often one revision by now.
+      const news = found.filter(({ revision }) => !seen.has(`${hint.identity} ${hint.id} ${revision}`));
+      for (const { revision } of news) seen.add(`${hint.identity} ${hint.id} ${revision}`);
+      loaded.push(news);
+      yield news.reduce((sum, { body }) => sum + revisionBytes + body.length, 0);
+    }
+  }
+
+  #moment() {
+    const { clock, random } = this.#options;
+    return { nowMs: clock.monotonic(), random: random.next() };
   }
 
   /** Work that goes on behind the requests; what stops it is told to the operator. */
@@ -179,14 +221,5 @@ export function hintFor(
   id: string,
   revision: string,
 ): Hint {
-  return { owner, database: database.name, identity, id, revision, content: undefined };
-}
-
-/** What became of the revisions since: several hints of one document are often one revision by now. */
-function revisionsOf(set: ReplicaSet, hints: readonly StoredHint[]): readonly WholeRevision[] {
-  const named = new Map<string, Set<string>>();
-  for (const { id, revision } of hints) named.set(id, (named.get(id) ?? new Set()).add(revision));
-  return [...named].flatMap(([id, revisions]) =>
-    wholeDocument(committedOf(set.database), id, [...revisions]),
-  );
+  return { owner, database: database.name, identity, id, revision };
 }

@@ -6,17 +6,17 @@
  *     owner is back          ofOwner()  oldest first, told one after the other
  *     owner has it durable   remove()
  *
- * A hint names a revision; its content is read from the database when it is told. Only a stand-in, which holds no
- * replica of the database, keeps the content in the hint.
+ * A hint names a revision; its content is read from the database when it is told.
  *
  * Hints are bounded in bytes and age, and dropping one loses no write that enough replicas hold: anti-entropy brings it
  * to the owner later. A hint that no longer fits is refused, and whoever wanted to count it must not.
  *
- * Left out: whom to tell and when, with what back-off.
+ * Left out: how much fits, whom to tell and when, with what back-off: the core (leaderless/hints.ts) counts what is here.
  */
 
 import { TercetError } from '../errors.ts';
-import type { Clock } from '../runtime/ports.ts';
+import { type Backlog, type HintBook, type HintSize, isHintOld } from '../leaderless/hints.ts';
+import type { Clock, Random } from '../runtime/ports.ts';
 import { hintKey, hintKeyParts, hintsOf, hintsRange, keyName } from '../store/keys.ts';
 import type { Entry, Operation, Store } from '../store/store.ts';
 
@@ -33,8 +33,6 @@ export interface Hint {
   readonly identity: string;
   readonly id: string;
   readonly revision: string;
-  /** What to tell, in the form in which nodes tell it; undefined where the database here holds the revision. */
-  readonly content: Uint8Array | undefined;
 }
 
 export interface StoredHint extends Hint {
@@ -44,11 +42,8 @@ export interface StoredHint extends Hint {
   readonly storedAtMs: number;
 }
 
-export interface HintTally {
-  readonly hints: number;
-  /** Roughly what they take in the store. */
-  readonly bytes: number;
-}
+/** What became of a hint. */
+export type HintEnd = 'delivered' | 'expired' | 'discarded';
 
 /** Since the node started. */
 export interface HintCounters {
@@ -62,19 +57,24 @@ export interface HintCounters {
 export interface HintStoreOptions {
   readonly store: Store;
   readonly clock: Clock;
-  /** Of all owners together. */
-  readonly bytesMax: number;
-  /** Older hints are not told any more, and go with the next {@link HintStore.expire}. */
-  readonly ageMsMax: number;
+  readonly random: Pick<Random, 'next'>;
+  /** Counts what is here. */
+  readonly book: HintBook;
+}
+
+/** Which hints are too old. */
+export interface HintWindows {
+  /** How long a database keeps hints, by its identity; undefined: the hint means nothing any more. */
+  readonly windowMsOf: (identity: string) => number | undefined;
+  /** The shortest of them: what is younger is kept by every database that there is. */
+  readonly windowMsMin: number;
 }
 
 export class HintStore {
   readonly #options: HintStoreOptions;
-  readonly #tallies = new Map<string, { hints: number; bytes: number }>();
   /** Keys on their way out: removing a hint twice counts once. */
   readonly #leaving = new Set<string>();
   readonly #counters = { stored: 0, refused: 0, delivered: 0, expired: 0, discarded: 0 };
-  #bytes = 0;
   #lastNumber = 0;
 
   /** Use {@link openHintStore}. */
@@ -92,60 +92,55 @@ export class HintStore {
       this.#lastNumber += 1;
       return { kind: 'put', key: hintKey(hint.owner, this.#lastNumber), value: encodeHint(hint, storedAtMs) };
     });
-    const bytes = operations.reduce((sum, operation) => sum + bytesOf(operation), 0);
-    if (this.#bytes + bytes > this.#options.bytesMax) {
+    const { book, clock, random, store } = this.#options;
+    const sizes = operations.map(sizeOf);
+    if (book.keep(sizes, { nowMs: clock.monotonic(), random: random.next() }) === 'full') {
       this.#counters.refused += hints.length;
       return 'refused';
     }
-    for (const operation of operations) this.#count(operation, 1);
     try {
-      await this.#options.store.commit(operations);
+      await store.commit(operations);
     } catch (cause) {
       // A hint of which nobody knows whether it is there keeps its room until the next start.
       const isThere = cause instanceof TercetError && cause.error === 'write_outcome_unknown';
-      if (!isThere) for (const operation of operations) this.#count(operation, -1);
+      if (!isThere) book.removed(sizes);
       throw cause;
     }
     this.#counters.stored += hints.length;
     return 'stored';
   }
 
-  /** The hints of an owner that are not too old, oldest first, as they were at the call; from number `from` on. */
-  async *ofOwner(owner: string, from = 0): AsyncIterable<readonly StoredHint[]> {
-    for await (const entries of this.#options.store.scan(hintsOf(owner, from))) {
-      const hints = entries.map(decodeHint).filter((hint) => !this.#isExpired(hint));
-      if (hints.length > 0) yield hints;
-    }
+  /** The hints of an owner, oldest first, as they were at the call. */
+  async *ofOwner(owner: string): AsyncIterable<readonly StoredHint[]> {
+    for await (const entries of this.#options.store.scan(hintsOf(owner))) yield entries.map(decodeHint);
   }
 
-  /** Removes hints that were delivered, or that mean nothing any more. Those that are gone already are left out. */
-  remove(hints: readonly StoredHint[], why: 'delivered' | 'discarded'): Promise<void> {
+  /**
+   * Removes hints that were delivered, that are too old, or that mean nothing any more. Those that are gone already are
+   * left out.
+   */
+  remove(hints: readonly StoredHint[], why: HintEnd): Promise<void> {
     return this.#remove(
       hints.map(({ owner, number }) => hintKey(owner, number)),
       why,
     );
   }
 
-  /** Removes all hints for a node that will not come back. */
-  async forgetOwner(owner: string): Promise<void> {
-    for await (const entries of this.#options.store.scan(hintsOf(owner), { keysOnly: true })) {
-      await this.#remove(
-        entries.map(({ key }) => key),
-        'discarded',
-      );
-    }
+  /** Why a hint has to go without having been told; undefined when it is to be told. */
+  endOf({ identity, storedAtMs }: StoredHint, { windowMsOf }: HintWindows): HintEnd | undefined {
+    const windowMs = windowMsOf(identity);
+    if (windowMs === undefined) return 'discarded';
+    return isHintOld(storedAtMs, windowMs, this.#options.clock.now()) ? 'expired' : undefined;
   }
 
-  /** Removes hints that are too old; gives how many. */
-  async expire(): Promise<number> {
-    const before = this.#counters.expired;
-    for (const owner of [...this.#tallies.keys()]) await this.#expireOwner(owner);
-    return this.#counters.expired - before;
+  /** Removes what is not to be told any more. */
+  async expire(windows: HintWindows): Promise<void> {
+    for (const owner of this.#options.book.backlogs().keys()) await this.#expireOwner(owner, windows);
   }
 
-  /** Owners with hints. */
-  tallies(): ReadonlyMap<string, HintTally> {
-    return this.#tallies;
+  /** How much is kept for whom. */
+  backlogs(): ReadonlyMap<string, Backlog> {
+    return this.#options.book.backlogs();
   }
 
   counters(): HintCounters {
@@ -155,30 +150,33 @@ export class HintStore {
   /** For {@link openHintStore} only. */
   found(entry: Entry): void {
     this.#lastNumber = Math.max(this.#lastNumber, hintKeyParts(entry.key).number);
-    this.#count(entry, 1);
+    this.#options.book.found(sizeOf(entry));
   }
 
-  /** An owner's hints are in the order of their age, so the first one that is young enough ends the search. */
-  async #expireOwner(owner: string): Promise<void> {
-    for await (const entries of this.#options.store.scan(hintsOf(owner))) {
-      const fresh = entries.findIndex((entry) => !this.#isExpired(decodeHint(entry)));
-      const expired = fresh < 0 ? entries : entries.slice(0, fresh);
-      await this.#remove(
-        expired.map(({ key }) => key),
-        'expired',
-      );
-      if (fresh >= 0) return;
+  /** An owner's hints are in the order of their age, so the first one that every database keeps ends the search. */
+  async #expireOwner(owner: string, windows: HintWindows): Promise<void> {
+    for await (const hints of this.ofOwner(owner)) {
+      const nowMs = this.#options.clock.now();
+      const young = hints.findIndex(({ storedAtMs }) => !isHintOld(storedAtMs, windows.windowMsMin, nowMs));
+      const looked = young < 0 ? hints : hints.slice(0, young);
+      for (const why of ['expired', 'discarded'] as const) {
+        await this.remove(
+          looked.filter((hint) => this.endOf(hint, windows) === why),
+          why,
+        );
+      }
+      if (young >= 0) return;
     }
   }
 
-  async #remove(keys: readonly Uint8Array[], why: 'delivered' | 'discarded' | 'expired'): Promise<void> {
+  async #remove(keys: readonly Uint8Array[], why: HintEnd): Promise<void> {
     for (let at = 0; at < keys.length; at += REMOVED_PER_BATCH) {
       await this.#removeBatch(keys.slice(at, at + REMOVED_PER_BATCH), why);
     }
   }
 
-  async #removeBatch(keys: readonly Uint8Array[], why: 'delivered' | 'discarded' | 'expired'): Promise<void> {
-    const { store } = this.#options;
+  async #removeBatch(keys: readonly Uint8Array[], why: HintEnd): Promise<void> {
+    const { book, store } = this.#options;
     const leaving: Entry[] = [];
     for (const key of keys) {
       const value = store.get(key);
@@ -189,26 +187,11 @@ export class HintStore {
     if (leaving.length === 0) return;
     try {
       await store.commit(leaving.map(({ key }) => ({ kind: 'delete', key })));
-      for (const entry of leaving) this.#count(entry, -1);
+      book.removed(leaving.map(sizeOf));
       this.#counters[why] += leaving.length;
     } finally {
       for (const { key } of leaving) this.#leaving.delete(keyName(key));
     }
-  }
-
-  #count(entry: Entry, step: 1 | -1): void {
-    const { owner } = hintKeyParts(entry.key);
-    const tally = this.#tallies.get(owner) ?? { hints: 0, bytes: 0 };
-    const bytes = step * bytesOf(entry);
-    tally.hints += step;
-    tally.bytes += bytes;
-    this.#bytes += bytes;
-    if (tally.hints === 0) this.#tallies.delete(owner);
-    else this.#tallies.set(owner, tally);
-  }
-
-  #isExpired({ storedAtMs }: StoredHint): boolean {
-    return this.#options.clock.now() - storedAtMs > this.#options.ageMsMax;
   }
 }
 
@@ -221,27 +204,24 @@ export async function openHintStore(options: HintStoreOptions): Promise<HintStor
 
 type HintHeader = Pick<StoredHint, 'database' | 'identity' | 'id' | 'revision' | 'storedAtMs'>;
 
-/** u32 length of the header · header (JSON) · u8 1 when content follows · content */
+/** u32 length of the header · header (JSON) */
 function encodeHint(hint: Hint, storedAtMs: number): Uint8Array {
-  const { database, identity, id, revision, content } = hint;
+  const { database, identity, id, revision } = hint;
   const header: HintHeader = { database, identity, id, revision, storedAtMs };
   const text = Buffer.from(JSON.stringify(header));
-  const bytes = Buffer.allocUnsafe(5 + text.length + (content?.length ?? 0));
+  const bytes = Buffer.allocUnsafe(4 + text.length);
   bytes.writeUInt32BE(text.length);
   bytes.set(text, 4);
-  bytes[4 + text.length] = content === undefined ? 0 : 1;
-  if (content !== undefined) bytes.set(content, 5 + text.length);
   return bytes;
 }
 
 function decodeHint({ key, value }: Entry): StoredHint {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  const end = 4 + bytes.readUInt32BE();
-  const header = JSON.parse(bytes.toString('utf8', 4, end)) as HintHeader;
-  const content = bytes[end] === 1 ? bytes.subarray(end + 1) : undefined;
-  return { ...hintKeyParts(key), ...header, content };
+  const header = JSON.parse(bytes.toString('utf8', 4, 4 + bytes.readUInt32BE())) as HintHeader;
+  return { ...hintKeyParts(key), ...header };
 }
 
-function bytesOf({ key, value }: Entry): number {
-  return key.length + value.length + ENTRY_BYTES;
+/** What a hint takes in the store, roughly. */
+function sizeOf({ key, value }: Entry): HintSize {
+  return { owner: hintKeyParts(key).owner, bytes: key.length + value.length + ENTRY_BYTES };
 }

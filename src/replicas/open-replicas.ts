@@ -6,6 +6,7 @@
 
 import type { Databases } from '../database/databases.ts';
 import type { DetectorOptions } from '../leaderless/failure-detector.ts';
+import { HintBook, type HintLimits, hintLimitsDefault } from '../leaderless/hints.ts';
 import type { Pace } from '../leaderless/token-bucket.ts';
 import type { Log } from '../runtime/log.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
@@ -32,10 +33,7 @@ import type { ArrivedRevision } from './revision-codec.ts';
 
 export interface ReplicasSettings {
   readonly detector: DetectorOptions;
-  readonly hintBytesMax: number;
-  readonly hintAgeMsMax: number;
-  /** Between tries to bring an owner what it missed. */
-  readonly backOff: { readonly msMin: number; readonly msMax: number };
+  readonly hints: HintLimits;
   /** Between tries to fill a replica whose disk was lost. */
   readonly rejoinMs: number;
   /** See AntiEntropyOptions. */
@@ -47,9 +45,7 @@ const replicasDefaults: ReplicasSettings = {
     ...{ heartbeatMs: 250, intervalMsMax: 2_500, phiMax: 8, samplesMax: 100 },
     ...{ slowFactor: 4, slowMsMin: 20 },
   },
-  hintBytesMax: 256 * 1_048_576,
-  hintAgeMsMax: 365 * 24 * 3_600_000,
-  backOff: { msMin: 500, msMax: 60_000 },
+  hints: hintLimitsDefault,
   rejoinMs: 1_000,
   antiEntropy: {
     ...{ intervalMs: 60_000, returnMs: 2_000 },
@@ -143,12 +139,10 @@ async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Prom
   });
   const contents = new ContentSender(transport, onDefect);
   const delivery = new Delivery(caller, contents);
-  const hints = await openHintStore({
-    ...{ store, clock, bytesMax: settings.hintBytesMax, ageMsMax: settings.hintAgeMsMax },
-  });
+  const book = new HintBook(settings.hints);
+  const hints = await openHintStore({ store, clock, random, book });
   const handoff = new Handoff({
-    ...{ store: hints, delivery, clock, random, log, backOff: settings.backOff },
-    setOf: (identity) => sets.byIdentity(identity),
+    ...{ store: hints, book, delivery, clock, random, log, sets },
     isThere: (node) => !liveness.isSuspected(node),
   });
   const joining = new Joining({ self, transport, caller, clock, log });

@@ -16,7 +16,7 @@ export function replicaStatuses(
   const rounds = new Map(antiEntropy.past(set.identity).map((round) => [round.peer, round]));
   return [...set.owners, ...set.standIns].map((node): ReplicaStatus => {
     const health = healths.get(node);
-    const tally = hints.tallies().get(node);
+    const tally = hints.backlogs().get(node);
     return {
       ...{ node, kind: set.owners.includes(node) ? 'owner' : 'stand-in' },
       health: node === self ? 'here' : (health?.verdict ?? 'no_link'),

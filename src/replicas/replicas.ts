@@ -135,7 +135,7 @@ export class Replicas implements LeaderlessServices {
   figures(): LeaderlessFigures {
     const { antiEntropy, hints, liveness } = this.#begun(this.#parts);
     return {
-      ...{ hintsPending: hints.tallies(), hints: { ...hints.counters() }, rounds: antiEntropy.counts() },
+      ...{ hintsPending: hints.backlogs(), hints: { ...hints.counters() }, rounds: antiEntropy.counts() },
       readRepairs: this.#readRepairs,
       phi: new Map(liveness.health().map(({ peer, phi }) => [peer, Math.min(phi, phiShownMax)])),
     };

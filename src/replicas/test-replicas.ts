@@ -2,6 +2,7 @@
 
 import type { Database } from '../database/database.ts';
 import { type Databases, openDatabases } from '../database/databases.ts';
+import { hintLimitsDefault } from '../leaderless/hints.ts';
 import { settingsFrom } from '../leaderless/presets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import { digest128 } from '../runtime/digest.ts';
@@ -94,7 +95,7 @@ export async function startReplica(
     peers: () => names.filter((peer) => peer !== name),
     log: { info: () => {}, warn: () => {}, error: (fields: object) => void defects.push(fields) },
     onDefect: (error) => defects.push(error),
-    settings: { backOff: { msMin: 20, msMax: 100 }, rejoinMs: 50 },
+    settings: { hints: { ...hintLimitsDefault, backOffMsMin: 20, backOffMsMax: 100 }, rejoinMs: 50 },
   });
   if (!databases.has('carts')) {
     const owners = names.slice(0, settings.n).map((node) => ({ node, disk: firstDisk }));

@@ -102,10 +102,10 @@ export function hintKey(owner: string, number: number): Uint8Array {
 export const hintsRange: KeyRange = { from: Uint8Array.of(HINT), to: Uint8Array.of(HINT + 1) };
 
 /** All hints for one owner, from `number` on. */
-export function hintsOf(owner: string, number = 0): KeyRange {
+export function hintsOf(owner: string): KeyRange {
   const end = prefixed(HINT, escaped(encoder.encode(owner)));
   end[end.length - 1] = 1;
-  return { from: hintKey(owner, number), to: end };
+  return { from: hintKey(owner, 0), to: end };
 }
 
 export function hintKeyParts(key: Uint8Array): { readonly owner: string; readonly number: number } {
