@@ -3,10 +3,10 @@
 import type { NodeId } from '../replication/strategy.ts';
 import { asIndex, asTerm, type LogPosition, type MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
-import type { GroupSettings } from './group.ts';
 import type { GroupCaller } from './group-caller.ts';
 import type { Hello } from './group-calls.ts';
 import type { GroupHome } from './group-home.ts';
+import type { GroupSettings } from './group-settings.ts';
 
 /** A node that is to become a member. */
 export interface Newcomer {

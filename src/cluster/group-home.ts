@@ -9,7 +9,7 @@
 import type { NodeId } from '../replication/strategy.ts';
 import type { RaftNotice } from '../single-leader/events.ts';
 import type { RaftMessage } from '../single-leader/messages.ts';
-import type { GroupOptions, GroupSettings, GroupStatus } from './group.ts';
+import type { GroupOptions, GroupStatus } from './group.ts';
 import { encodeLetter } from './group-codec.ts';
 import { GroupDesk } from './group-desk.ts';
 import { type GroupRecord, readGroup, writeGroup, writeRecord } from './group-founding.ts';
@@ -19,6 +19,7 @@ import { nameOf, nodeIdOf } from './group-node-id.ts';
 import { GroupReads } from './group-reads.ts';
 import { GroupRecovered } from './group-recovered.ts';
 import { GroupReplica } from './group-replica.ts';
+import type { GroupSettings } from './group-settings.ts';
 import { type GroupStanding, isLeaderReady, standingOf, statusOf } from './group-status.ts';
 import { UnappliableError } from './state-machine.ts';
 

@@ -36,7 +36,6 @@ import type {
   TransferOutcome,
 } from '../single-leader/events.ts';
 import { statePoint } from '../single-leader/raft.ts';
-import { type RaftOptions, raftDefaults } from '../single-leader/state.ts';
 import type { Operation, Store } from '../store/store.ts';
 import {
   type AdmissionOutcome,
@@ -48,6 +47,7 @@ import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
 import { callKind, letterKind, truncateKind } from './group-kinds.ts';
+import { type GroupSettings, groupDefaults } from './group-settings.ts';
 import type { GroupStanding } from './group-status.ts';
 import { decodeThrough } from './group-truncation.ts';
 import { GroupUpkeep } from './group-upkeep.ts';
@@ -178,29 +178,6 @@ export interface Group {
   close(): Promise<void>;
 }
 
-/** Milliseconds in a tick of the core, in which acknowledgements time out. */
-export const groupTickMs = 50;
-
-export interface GroupSettings {
-  readonly tickMs: number;
-  readonly raft: RaftOptions;
-  /** How long a linearizable read waits for a leader to confirm it. */
-  readonly readMsMax: number;
-  /** How long closing waits for another node to take leadership over. */
-  readonly handOverMsMax: number;
-  /** How long a node that is to become a member is asked who it is. */
-  readonly acquaintanceMsMax: number;
-  /** Between two tries to found, to join, or to come back after a failed disk. */
-  readonly retryMs: number;
-  /** The log is truncated when all members have so many entries more than this. */
-  readonly logEntriesKept: number;
-  /** More than this is not kept for members that are away: they fetch a state. */
-  readonly logEntriesMax: number;
-  /** The same two in bytes: the log is in memory. */
-  readonly logBytesKept: number;
-  readonly logBytesMax: number;
-}
-
 /** The log of the group no longer reaches back to where this node is. */
 export interface StateNeed {
   /** Name of a node that has the state. */
@@ -241,19 +218,6 @@ export interface GroupOptions {
   readonly onDefect: (error: unknown) => void;
   readonly settings?: Partial<GroupSettings>;
 }
-
-export const groupDefaults: GroupSettings = {
-  tickMs: groupTickMs,
-  raft: { ...raftDefaults, electionTicksMin: 10, electionTicksMax: 20 },
-  readMsMax: 2_000,
-  handOverMsMax: 2_000,
-  acquaintanceMsMax: 5_000,
-  retryMs: 200,
-  logEntriesKept: 50_000,
-  logEntriesMax: 200_000,
-  logBytesKept: 32_000_000,
-  logBytesMax: 256_000_000,
-};
 
 /** Reads what the store holds of the group; founding or joining one goes on in the background. */
 export async function openGroup(options: GroupOptions): Promise<Group> {

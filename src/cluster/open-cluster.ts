@@ -11,16 +11,8 @@ import type { Store } from '../store/store.ts';
 import type { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
 import type { Cluster, ClusterParts } from './cluster.ts';
-import {
-  type CommittedEntry,
-  type Group,
-  type GroupOptions,
-  type GroupSettings,
-  type GroupStatus,
-  groupDefaults,
-  groupTickMs,
-  openGroup,
-} from './group.ts';
+import { type CommittedEntry, type Group, type GroupOptions, type GroupStatus, openGroup } from './group.ts';
+import { type GroupSettings, groupDefaults, groupTickMs } from './group-settings.ts';
 import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
 import { StateTarget } from './state-transfer-target.ts';

@@ -14,7 +14,7 @@ import { catalogRange } from '../store/keys.ts';
 import { createMemoryStore, type MemoryStore } from '../store/memory-store.ts';
 import { Addresses } from './addresses.ts';
 import { Cluster } from './cluster.ts';
-import type { GroupSettings } from './group.ts';
+import type { GroupSettings } from './group-settings.ts';
 import { type OpenCluster, openCluster } from './open-cluster.ts';
 
 /** Logs so short that whoever is away for a moment needs a state. */

@@ -9,13 +9,8 @@ import { closeTestNodes, link, startNode, type TestNode, until } from '../runtim
 import type { AckRule } from '../single-leader/ack-policy.ts';
 import { raftDefaults } from '../single-leader/state.ts';
 import { createMemoryStore, type MemoryStore } from '../store/memory-store.ts';
-import {
-  type CommittedEntry,
-  type Group,
-  type GroupOptions,
-  type GroupSettings,
-  openGroup,
-} from './group.ts';
+import { type CommittedEntry, type Group, type GroupOptions, openGroup } from './group.ts';
+import type { GroupSettings } from './group-settings.ts';
 import type { StateMachine } from './state-machine.ts';
 
 const quick: GroupSettings = {
