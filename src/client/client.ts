@@ -41,6 +41,14 @@ export interface Written {
   readonly rev: string;
 }
 
+export interface WriteOptions {
+  /**
+   * Of this write alone, up to 255 printable ASCII characters: after a lost answer the same call with the same key, at any
+   * node, is done once. Tercet only; CouchDB ignores it.
+   */
+  readonly idempotencyKey?: string;
+}
+
 /** A row of a bulk write: written, or why not. */
 export type BulkOutcome = Written | { readonly id: string; readonly error: string; readonly reason: string };
 
@@ -140,18 +148,21 @@ export class DatabaseClient<Body extends object> {
   }
 
   /** Writes a new document, or a new revision of the one that `_rev` names. @throws RequestError 409 `conflict` */
-  put(document: Body & { readonly _id: string; readonly _rev?: string }): Promise<Written> {
-    return this.#requests.json('PUT', this.#document(document._id), { body: document });
+  put(
+    document: Body & { readonly _id: string; readonly _rev?: string },
+    options: WriteOptions = {},
+  ): Promise<Written> {
+    return this.#requests.json('PUT', this.#document(document._id), { body: document, ...keyed(options) });
   }
 
   /** Writes a new document under an id that the node makes up. */
-  add(document: Body): Promise<Written> {
-    return this.#requests.json('POST', this.#path, { body: document });
+  add(document: Body, options: WriteOptions = {}): Promise<Written> {
+    return this.#requests.json('POST', this.#path, { body: document, ...keyed(options) });
   }
 
   /** @throws RequestError 409 `conflict`, 404 */
-  remove(document: Stored): Promise<Written> {
-    return this.#requests.json('DELETE', this.#document(document._id), { query: { rev: document._rev } });
+  remove({ _id, _rev }: Stored, options: WriteOptions = {}): Promise<Written> {
+    return this.#requests.json('DELETE', this.#document(_id), { query: { rev: _rev }, ...keyed(options) });
   }
 
   /** Many writes in one request; each succeeds or fails alone, told in the order of the documents. */
@@ -161,8 +172,10 @@ export class DatabaseClient<Body extends object> {
       readonly _rev?: string;
       readonly _deleted?: boolean;
     })[],
+    options: WriteOptions = {},
   ): Promise<readonly BulkOutcome[]> {
-    return this.#requests.json('POST', `${this.#path}/_bulk_docs`, { body: { docs: documents } });
+    const body = { docs: documents };
+    return this.#requests.json('POST', `${this.#path}/_bulk_docs`, { body, ...keyed(options) });
   }
 
   /** Every document in the order of the ids, as they arrive. */
@@ -198,6 +211,10 @@ export class DatabaseClient<Body extends object> {
   #document(id: string): string {
     return `${this.#path}/${documentPath(id)}`;
   }
+}
+
+function keyed({ idempotencyKey }: WriteOptions): RequestOptions {
+  return idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } };
 }
 
 function changesRequest(options: ChangesOptions): RequestOptions {

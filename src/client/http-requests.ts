@@ -5,7 +5,7 @@ export class RequestError extends Error {
   readonly status: number;
   readonly error: string;
   readonly reason: string;
-  /** For writes: `did_not_happen` makes a plain retry safe; after `unknown` look before writing again. */
+  /** For writes: `did_not_happen` makes a plain retry safe; after `unknown` look, or repeat with the same idempotency key. */
   readonly writeOutcome: 'did_not_happen' | 'unknown';
 
   constructor(status: number, error: string, reason: string, writeOutcome: 'did_not_happen' | 'unknown') {
@@ -21,6 +21,7 @@ export class RequestError extends Error {
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | number | boolean>>;
   readonly body?: object;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -65,11 +66,12 @@ export class HttpRequests {
 
   /** The answer with its body unread. @throws RequestError */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
-    const { body, query, signal } = options;
+    const { body, headers: own, query, signal } = options;
     const url = `${this.#base}${path}${query === undefined ? '' : queryText(query)}`;
+    const type = body === undefined ? undefined : { 'content-type': 'application/json' };
     const response = await this.#fetch(url, {
       method,
-      headers: body === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' },
+      headers: { ...this.#headers, ...type, ...own },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal !== undefined && { signal }),
     });

@@ -2,7 +2,7 @@
  * Edits that a follower takes to the leader, and what the leader says of them, as bytes.
  *
  *   request   u48 database │ name │ on whose behalf │ u8 ack │ u8 on timeout │ f64 milliseconds (-1: none) │ u16 count │
- *             edits: id │ base (empty: none) │ u8 deleted │ u32 length │ body
+ *             edits: id │ base (empty: none) │ idempotency key (empty: none) │ u8 deleted │ u32 length │ body
  *   answer    u8 1 │ u8 receipts │ receipts: u8 met │ policy │ u48 term │ u48 index │ f64 elapsed ms │ u8 names │ names │
  *             u16 count │ outcomes: u8 written │ revision, or code and reason of a failure
  *             u8 0 │ code │ reason                          the whole failed
@@ -38,7 +38,7 @@ const policies: readonly AckWish['policy'][] = [undefined, 'async', 'semi-sync',
 const timeouts: readonly AckWish['onTimeout'][] = [undefined, 'block', 'degrade', 'fail'];
 const nothingWished: AckWish = { policy: undefined, onTimeout: undefined, timeoutMs: undefined };
 const bytesPerUnit = 3;
-const fixedBytes = 64;
+const fixedBytes = 128;
 
 export function encodeEdits({ reference, name, onBehalfOf, ack, edits }: EditRequest): Uint8Array {
   const { onTimeout, policy, timeoutMs = -1 } = ack ?? nothingWished;
@@ -46,10 +46,11 @@ export function encodeEdits({ reference, name, onBehalfOf, ack, edits }: EditReq
   for (const { id, body } of edits) bytesMax += fixedBytes + bytesPerUnit * id.length + body.length;
   const writer = new ByteWriter(bytesMax).u48(reference).utf8(name).utf8(onBehalfOf);
   writer.u8(policies.indexOf(policy)).u8(timeouts.indexOf(onTimeout)).f64(timeoutMs).u16(edits.length);
-  for (const { id, base, deleted, body } of edits) {
+  for (const { id, base, idempotencyKey, deleted, body } of edits) {
     writer
       .utf8(id)
       .utf8(base ?? '')
+      .utf8(idempotencyKey ?? '')
       .u8(deleted ? 1 : 0)
       .u32(body.length)
       .bytes(body);
@@ -64,10 +65,11 @@ export function decodeEdits(bytes: Uint8Array): EditRequest {
   const [policy, onTimeout, timeoutMs] = [policies[reader.u8()], timeouts[reader.u8()], reader.f64()];
   const ack = { policy, onTimeout, timeoutMs: timeoutMs < 0 ? undefined : timeoutMs };
   const edits = Array.from({ length: reader.u16() }, (): DocumentEdit => {
-    const [id, base, deleted] = [reader.utf8(), reader.utf8(), reader.u8() === 1];
+    const [id, base, key, deleted] = [reader.utf8(), reader.utf8(), reader.utf8(), reader.u8() === 1];
     return {
       ...{ id, base: base === '' ? undefined : revisionIn(base), deleted },
       ...{ body: reader.bytes(reader.u32()), attachments: [] },
+      ...(key !== '' && { idempotencyKey: key }),
     };
   });
   reader.end();

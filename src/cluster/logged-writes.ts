@@ -11,8 +11,9 @@
  * What is refused before it is logged definitely did not happen. Once logged, a lost leadership leaves it open.
  */
 
-import { applyEdit, applyReplicated, recordOf } from '../database/apply.ts';
+import { applyEdit, applyReplicated } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
+import { recordOf } from '../database/edited-revision.ts';
 import { applyLate } from '../database/late-revision.ts';
 import { applyLocal } from '../database/local-documents.ts';
 import { purgeInTurn } from '../database/local-writes.ts';

@@ -9,7 +9,7 @@
 import type { AttachmentStub } from '../document/document.ts';
 import { markUnstored, withoutRevisions } from '../document/graph-trimming.ts';
 import type { Digest, Revision } from '../document/revision.ts';
-import { deriveRevision, generationMax, generationOf, parseRevision } from '../document/revision.ts';
+import { deriveRevision, generationOf, parseRevision } from '../document/revision.ts';
 import type { RevisionGraph } from '../document/revision-graph.ts';
 import { addRevision, emptyGraph, isLeaf, nodeOf } from '../document/revision-graph.ts';
 import { addPath } from '../document/revision-path.ts';
@@ -18,8 +18,9 @@ import { hasDerivedForm } from '../document/tree-projection.ts';
 import type { TercetError } from '../errors.ts';
 import { assert, failure } from '../errors.ts';
 import { judgeArrival } from '../replication/graves.ts';
+import { editedRevision, missingStub, recordOf, repeatedEdit, settleAttachments } from './edited-revision.ts';
 import { buriedHead } from './forgetting.ts';
-import type { AttachmentEdit, DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
+import type { DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
 import { forgetBodies, placeWinner, settle } from './placing.ts';
 import type { QuarantinedRevision } from './quarantine.ts';
 import type { BodyRecord, Head } from './records.ts';
@@ -34,25 +35,13 @@ export interface ApplySettings {
 export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySettings): EditOutcome {
   if (isLocal(edit.id)) return failed(edit.id, localIsNoDocument());
   const head = turn.head(edit.id) ?? buriedHead(turn, edit.id);
+  const repeated = head && repeatedEdit(turn, head, edit, settings.digest);
+  if (repeated !== undefined) return repeated;
   const base = baseOf(head, edit);
   if (base === 'conflict') return failed(edit.id, failure('conflict'));
-  const parents = base === undefined ? [] : [base];
-  const before = head !== undefined && base !== undefined ? recordOf(turn, head, base) : undefined;
-  const generation = base === undefined ? 1 : generationOf(base) + 1;
-  if (generation > generationMax) return failed(edit.id, lastGeneration());
-  const attachments = settleAttachments(turn, edit.attachments, generation, (name) =>
-    before?.attachments.find((stub) => stub.name === name),
-  );
-  if (attachments.kind === 'missing') return failed(edit.id, missingStub(attachments.name));
-  const revision = deriveRevision(
-    {
-      parents,
-      deleted: edit.deleted,
-      body: edit.body,
-      attachmentDigests: attachments.stubs.map((stub) => [stub.name, stub.blob] as const),
-    },
-    settings.digest,
-  );
+  const made = editedRevision(turn, head, { edit, base }, settings.digest);
+  if (made.kind === 'failed') return failed(edit.id, made.error);
+  const { parents, revision, stubs } = made;
   const grown = addRevision(head?.graph ?? emptyGraph, {
     revision,
     parents,
@@ -62,7 +51,7 @@ export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySetting
   // The same revision came in from elsewhere meanwhile: its leaf is no longer the base.
   if (grown.outcome === 'known') return failed(edit.id, failure('conflict'));
   const stamp = turn.leaderless?.newStamp();
-  const record = { attachments: attachments.stubs, body: edit.body, ...(stamp && { stamp }) };
+  const record = { attachments: stubs, body: edit.body, ...(stamp && { stamp }) };
   settle(turn, edit.id, head, grown.graph, { revision, record }, settings);
   settleSiblings(turn, edit.id, settings);
   return { kind: 'written', id: edit.id, revision };
@@ -158,12 +147,6 @@ export function applyCompaction(turn: Turn, id: string): void {
   if (graph !== head.graph) turn.keepSequence(id, { ...head, graph });
 }
 
-/** A revision's attachments and body, wherever they are kept; undefined when only its id is. */
-export function recordOf(turn: Turn, head: Head, revision: Revision): BodyRecord | undefined {
-  if (revision === head.winner) return head;
-  return nodeOf(head.graph, revision)?.stored === true ? turn.body(head.id, revision) : undefined;
-}
-
 function baseOf(head: Head | undefined, edit: DocumentEdit): Revision | undefined | 'conflict' {
   if (head === undefined) return edit.base === undefined ? undefined : 'conflict';
   if (edit.base === undefined) return head.deleted && !edit.deleted ? head.winner : 'conflict';
@@ -247,32 +230,6 @@ function leavesOf({ graph }: Head): readonly Revision[] {
   return graph.leaves.map((leaf) => leaf.revision);
 }
 
-type SettledAttachments =
-  | { readonly kind: 'settled'; readonly stubs: readonly AttachmentStub[] }
-  | { readonly kind: 'missing'; readonly name: string };
-
-function settleAttachments(
-  turn: Turn,
-  edits: readonly AttachmentEdit[],
-  generation: number,
-  find: (name: string, digest: string | undefined) => AttachmentStub | undefined,
-): SettledAttachments {
-  const stubs: AttachmentStub[] = [];
-  for (const edit of edits) {
-    const stub = edit.kind === 'keep' ? find(edit.name, edit.digest) : storedStub(edit, generation);
-    if (stub === undefined || !turn.willNameBlob(stub.blob)) return { kind: 'missing', name: edit.name };
-    stubs.push(stub);
-  }
-  // One order, whatever the writer's: the revision's digest covers it.
-  stubs.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { kind: 'settled', stubs };
-}
-
-function storedStub(edit: Extract<AttachmentEdit, { kind: 'stored' }>, generation: number): AttachmentStub {
-  const { name, contentType, blob } = edit;
-  return { name, contentType, ...blob, revpos: edit.revpos ?? generation };
-}
-
 /** A stub that came with a replicated revision means an attachment that an ancestor kept here already has. */
 function ancestorsAttachment(
   turn: Turn,
@@ -290,10 +247,6 @@ function ancestorsAttachment(
   return undefined;
 }
 
-function lastGeneration(): TercetError {
-  return failure('bad_request', 'The revision has the highest generation there is.');
-}
-
 /** Local documents have no revisions to speak of and are never replicated; see local-documents.ts. */
 function isLocal(id: string): boolean {
   return id.startsWith('_local/');
@@ -301,13 +254,6 @@ function isLocal(id: string): boolean {
 
 function localIsNoDocument(): TercetError {
   return failure('illegal_docid', 'A local document cannot be written as an ordinary one.');
-}
-
-function missingStub(name: string): TercetError {
-  return failure(
-    'missing_stub',
-    `Invalid attachment stub: no earlier revision here has the attachment "${name}".`,
-  );
 }
 
 function failed(id: string, error: TercetError): EditOutcome {

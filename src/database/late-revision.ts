@@ -17,7 +17,8 @@ import { deriveRevision, digestOf, generationMax, generationOf } from '../docume
 import type { RevisionGraph } from '../document/revision-graph.ts';
 import { emptyGraph, isLeaf, nodeOf, winnerOf } from '../document/revision-graph.ts';
 import { assert } from '../errors.ts';
-import { type ApplySettings, applyReplicated, recordOf } from './apply.ts';
+import { type ApplySettings, applyReplicated } from './apply.ts';
+import { recordOf } from './edited-revision.ts';
 import type { EditOutcome, ReplicatedRevision } from './model.ts';
 import type { Turn } from './turn.ts';
 

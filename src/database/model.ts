@@ -90,6 +90,8 @@ export interface DocumentEdit {
   readonly deleted: boolean;
   readonly body: Uint8Array;
   readonly attachments: readonly AttachmentEdit[];
+  /** Of whoever may send it again: the same edit with the same key is done once; see edited-revision.ts. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export type EditOutcome =

@@ -8,7 +8,7 @@ import { nodeOf } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
 import type { Stamp } from '../document/stamp.ts';
 import { keyKinds } from '../store/keys.ts';
-import { recordOf } from './apply.ts';
+import { recordOf } from './edited-revision.ts';
 import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
 import { type DocumentContext, readOpenRevisions } from './reads.ts';
 import { decodeHead, decodeSoleLeaf } from './records.ts';

@@ -92,6 +92,7 @@ describe('deriving a revision', () => {
     ['the parents', { parents: revisions('2-b', '2-c') }],
     ['deletion', { deleted: true }],
     ['the body', { body: bytes('{"n":2}') }],
+    ['an idempotency key', { idempotencyKey: 'a' }],
     ['an attachment', { attachmentDigests: [['x', 'md5-1']] }],
     [
       "an attachment's name",
@@ -116,6 +117,9 @@ describe('deriving a revision', () => {
       deleted: fc.boolean(),
       body: text.map(bytes),
       attachmentDigests: fc.uniqueArray(fc.tuple(text, text), { maxLength: 2, selector: ([name]) => name }),
+      idempotencyKey: fc.option(fc.string({ unit: fc.constantFrom('k', 'd', 'l', '1'), maxLength: 2 }), {
+        nil: undefined,
+      }),
     });
     const written = (each: RevisionContent): string => {
       let seen = '';

@@ -72,6 +72,8 @@ export interface RevisionContent {
   readonly body: Uint8Array;
   /** Name and digest of each attachment, in any order. */
   readonly attachmentDigests: readonly (readonly [name: string, digest: string])[];
+  /** What tells this edit from an equal one that somebody else made; see database/edited-revision.ts. Without line breaks. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /**
@@ -90,14 +92,18 @@ export function deriveRevision(content: RevisionContent, digest: Digest): Revisi
 /** Where contents are put together for the digest, which is done with them before the next one comes. */
 const scratch = new Uint8Array(65_536);
 
-/** Two lines, neither of which can contain a line break, then the body: no two contents share their bytes. */
+/**
+ * Two lines, neither of which can contain a line break, then the body; a third line before them where there is a key, and
+ * only there does the first letter say so. No two contents share their bytes.
+ */
 function contentBytes(content: RevisionContent, parents: readonly Revision[]): Uint8Array {
   const attachments = content.attachmentDigests;
   const names =
     attachments.length === 0
       ? ''
       : JSON.stringify(attachments.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
-  const head = `${content.deleted ? 'd' : 'l'}${parents.join(',')}\n${names}\n`;
+  const key = content.idempotencyKey === undefined ? '' : `k${content.idempotencyKey}\n`;
+  const head = `${key}${content.deleted ? 'd' : 'l'}${parents.join(',')}\n${names}\n`;
   // A UTF-16 unit takes three bytes at most.
   const bytesMax = head.length * 3 + content.body.length;
   const bytes = bytesMax <= scratch.length ? scratch : new Uint8Array(bytesMax);

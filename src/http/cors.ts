@@ -61,6 +61,7 @@ export function corsSettings(origins: readonly string[]): CorsSettings | undefin
     headers: [
       'accept',
       'tercet-after',
+      'idempotency-key',
       'authorization',
       'content-type',
       'origin',

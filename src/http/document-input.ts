@@ -15,6 +15,7 @@ import { failure, type TercetError } from '../errors.ts';
 import { inflate } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { documentHooks, requireDocumentWrite } from './gate.ts';
+import { idempotencyOf } from './idempotency.ts';
 import { asObject, member } from './json-guard.ts';
 import type { JsonObject } from './services.ts';
 
@@ -89,12 +90,15 @@ export function needsAdmission(exchange: Exchange, database: Database, id: strin
  * on the disk for a while. @throws TercetError `conflict`
  */
 export async function refuseHopeless(
+  exchange: Exchange,
   database: Database,
   { id, parsed }: IncomingDocument,
   base: Revision | undefined,
 ): Promise<void> {
   if (parsed.attachments.every((input) => input.kind === 'stub')) return;
   if (mayBeKnownElsewhere(database, id, base)) return;
+  // It may have been done already.
+  if (idempotencyOf(exchange).idempotencyKey !== undefined) return;
   await database.readable(id);
   const known = database.read(id, base === undefined ? {} : { revision: base, latest: true });
   const leaf = known.kind === 'found' ? known.document.revision : undefined;
@@ -157,12 +161,20 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
+/**
+ * @param place which of the request's documents it is, where there are several
+ * @throws TercetError `bad_request`
+ */
 export function documentEdit(
+  exchange: Exchange,
   { id, parsed }: IncomingDocument,
   base: Revision | undefined,
   attachments: readonly AttachmentEdit[],
+  place = 0,
 ): DocumentEdit {
-  return { id, base, deleted: parsed.deleted, body: parsed.body, attachments: attachments.map(writtenNow) };
+  const { body, deleted } = parsed;
+  const contents = attachments.map(writtenNow);
+  return { id, base, deleted, body, attachments: contents, ...idempotencyOf(exchange, place) };
 }
 
 /** In which generation a new content was written follows from the edit, whatever the client says of it. */

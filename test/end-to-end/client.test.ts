@@ -50,6 +50,20 @@ describe('The client', () => {
     expect(await notes.get(added.id)).toMatchObject({ text: 'three' });
   });
 
+  test('writes once what it is told twice, with a key', async () => {
+    const notes = await created('keyed');
+    const once = { idempotencyKey: 'first note' };
+    const added = await notes.add({ text: 'one' }, once);
+    expect(await notes.add({ text: 'one' }, once)).toEqual(added);
+    const put = () =>
+      notes.put({ _id: added.id, _rev: added.rev, text: 'two' }, { idempotencyKey: 'change' });
+    expect(await put()).toEqual(await put());
+    const bulk = () => notes.bulk([{ text: 'three' }, { text: 'three' }], { idempotencyKey: 'two notes' });
+    const rows = await bulk();
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(2);
+    expect(await bulk()).toEqual(rows);
+  });
+
   test('says what a failed write means', async () => {
     const notes = await created('failures');
     await notes.put({ _id: 'x', text: 'one' });

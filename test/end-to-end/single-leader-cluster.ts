@@ -13,11 +13,16 @@ export interface Reply {
 const requestMsMax = 3_000;
 
 /** Undefined when no whole answer came: nothing is known then about a write. */
-export async function ask(method: string, url: string, body?: object): Promise<Reply | undefined> {
+export async function ask(
+  method: string,
+  url: string,
+  body?: object,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reply | undefined> {
   try {
     const answer = await fetch(url, {
       method,
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...headers },
       signal: AbortSignal.timeout(requestMsMax),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });

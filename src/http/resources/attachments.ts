@@ -172,7 +172,7 @@ async function saveChange(
   status: 200 | 201,
 ): Promise<void> {
   const { id, document, base, attachments } = change;
-  const edit = documentEdit({ id, parsed: parsedChange(id, document, base) }, base, attachments);
+  const edit = documentEdit(exchange, { id, parsed: parsedChange(id, document, base) }, base, attachments);
   const [outcome] = await database.edit([edit], exchange.writeOptions);
   const revision = writtenRevision(outcome);
   sendJson(exchange, status, { ok: true, id, rev: revision }, ['ETag', `"${revision}"`]);

@@ -19,6 +19,7 @@ import {
   storeAttachments,
 } from '../document-input.ts';
 import type { Exchange } from '../exchange.ts';
+import { idempotencyOf } from '../idempotency.ts';
 import { asObject, member } from '../json-guard.ts';
 import { errorRow, sendJson } from '../respond.ts';
 import type { JsonObject } from '../services.ts';
@@ -63,7 +64,7 @@ export async function writeBulk(exchange: Exchange, database: Database): Promise
   if (typeof newEdits !== 'boolean') throw failure('bad_request', '`new_edits` parameter must be a boolean.');
   const rows: Row[] = [];
   for (const value of documents) {
-    rows.push(newEdits ? parseRow(exchange, value) : parseReplicated(exchange, value));
+    rows.push(newEdits ? parseRow(exchange, value, rows.length) : parseReplicated(exchange, value));
     const turn = afterRow(rows.length);
     if (turn !== undefined) await turn;
   }
@@ -73,24 +74,27 @@ export async function writeBulk(exchange: Exchange, database: Database): Promise
     prepared.push(isReady ? ready(row) : await prepare(exchange, database, { row, newEdits }));
   }
   const { writeOptions } = exchange;
-  const results = await (newEdits ? edit : insert)(database, prepared, writeOptions);
+  const results = newEdits
+    ? await edit(exchange, database, prepared)
+    : await insert(database, prepared, writeOptions);
   sendJson(exchange, 201, results.map(resultRow));
 }
 
-function parseRow(exchange: Exchange, value: unknown): Row {
+function parseRow(exchange: Exchange, value: unknown, place: number): Row {
   const object = asObject(value, 'Document must be a JSON object');
   const id = member(object, '_id');
   if (typeof id === 'string' && id.startsWith('_local/'))
     return { kind: 'local', write: parseLocal(exchange, object) };
   const parsed = parseIncoming(exchange, object);
-  return { kind: 'document', incoming: { id: parsed.id ?? newUuid(), parsed }, value: object };
+  const named = parsed.id ?? idempotencyOf(exchange, place).idempotencyKey ?? newUuid();
+  return { kind: 'document', incoming: { id: named, parsed }, value: object };
 }
 
 /** One document that breaks a rule must not hold up the others of a replication, whose sender cannot mend it. */
 function parseReplicated(exchange: Exchange, value: unknown): Row {
   const id = member(asObject(value, 'Document must be a JSON object'), '_id');
   try {
-    const row = parseRow(exchange, value);
+    const row = parseRow(exchange, value, 0);
     if (row.kind === 'document' && row.incoming.parsed.revision === undefined) throw revisionMissing();
     return row;
   } catch (error) {
@@ -126,7 +130,7 @@ async function prepare(
     const incoming = await admit(exchange, database, row.incoming, row.value);
     if (newEdits) {
       refuseValidation(incoming);
-      await refuseHopeless(database, incoming, incoming.parsed.revision);
+      await refuseHopeless(exchange, database, incoming, incoming.parsed.revision);
     }
     const attachments = await storeAttachments(exchange, database, incoming.parsed.attachments);
     return { kind: 'ready', incoming, attachments };
@@ -143,14 +147,16 @@ function isOfRow({ code, status }: TercetError): boolean {
 
 /** Results in the order of the request. */
 async function edit(
+  exchange: Exchange,
   database: Database,
   prepared: readonly Prepared[],
-  options: WriteOptions,
 ): Promise<RowResult[]> {
-  const edits = prepared.flatMap((row) =>
-    row.kind === 'ready' ? [documentEdit(row.incoming, row.incoming.parsed.revision, row.attachments)] : [],
-  );
-  const outcomes = edits.length === 0 ? [] : await database.edit(edits, options);
+  const edits = prepared.flatMap((row, place) => {
+    if (row.kind !== 'ready') return [];
+    const { attachments, incoming } = row;
+    return [documentEdit(exchange, incoming, incoming.parsed.revision, attachments, place)];
+  });
+  const outcomes = edits.length === 0 ? [] : await database.edit(edits, exchange.writeOptions);
   let next = 0;
   return prepared.map((row) => {
     if (row.kind === 'settled') return row.result;

@@ -24,6 +24,7 @@ import {
   writtenRevision,
 } from '../document-input.ts';
 import type { Exchange } from '../exchange.ts';
+import { idempotencyOf } from '../idempotency.ts';
 import { asObject } from '../json-guard.ts';
 import { decodePercent, flagUnlessFalse, parseQuery } from '../query.ts';
 import { sendJson } from '../respond.ts';
@@ -73,7 +74,7 @@ export async function postDocument(exchange: Exchange, database: Database): Prom
     return;
   }
   const parsed = parseIncoming(exchange, value);
-  const id = parsed.id ?? newUuid();
+  const id = parsed.id ?? idempotencyOf(exchange).idempotencyKey ?? newUuid();
   await write(exchange, database, await admitWrite(exchange, database, { id, parsed }, value));
 }
 
@@ -97,7 +98,7 @@ async function admitWrite(
     : incoming;
   if (!isReplicated) {
     refuseValidation(settled);
-    if (settled.parsed.attachments.length > 0) await refuseHopeless(database, settled, base);
+    if (settled.parsed.attachments.length > 0) await refuseHopeless(exchange, database, settled, base);
   }
   return { incoming: settled, isReplicated, base };
 }
@@ -112,7 +113,8 @@ async function write(
   const inputs = parsed.attachments;
   const attachments = inputs.length === 0 ? [] : await storeAttachments(exchange, database, inputs, contents);
   if (!isReplicated) {
-    const [outcome] = await database.edit([documentEdit(incoming, base, attachments)], exchange.writeOptions);
+    const edit = documentEdit(exchange, incoming, base, attachments);
+    const [outcome] = await database.edit([edit], exchange.writeOptions);
     sendWritten(exchange, database, { id, revision: writtenRevision(outcome) });
     return;
   }
@@ -150,7 +152,7 @@ export async function deleteDocument(
     attachments: [],
   };
   const settled = await admit(exchange, database, { id, parsed }, {});
-  const [outcome] = await database.edit([documentEdit(settled, base, [])], exchange.writeOptions);
+  const [outcome] = await database.edit([documentEdit(exchange, settled, base, [])], exchange.writeOptions);
   const revision = deletedRevision(database, id, outcome);
   sendJson(exchange, 200, { ok: true, id, rev: revision }, ['ETag', `"${revision}"`]);
 }
@@ -193,7 +195,8 @@ export async function copyDocument(
   const copies = attachments.map(({ name, contentType, blob, digest, length }) => {
     return { kind: 'stored', name, contentType, blob: { blob, digest, length } } as const;
   });
-  const [outcome] = await database.edit([documentEdit(settled, base, copies)], exchange.writeOptions);
+  const edit = documentEdit(exchange, settled, base, copies);
+  const [outcome] = await database.edit([edit], exchange.writeOptions);
   sendWritten(exchange, database, { id: destination.id, revision: writtenRevision(outcome) });
 }
 
