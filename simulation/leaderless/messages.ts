@@ -3,8 +3,9 @@
 import type { Revision } from '../../src/document/revision.ts';
 import type { Stamp } from '../../src/document/stamp.ts';
 import type { Answer, Question } from '../../src/leaderless/anti-entropy.ts';
-import type { Grave, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
+import type { NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
 import type { HeldRevision } from '../../src/leaderless/held-revisions.ts';
+import type { Grave } from '../../src/replication/graves.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 
 /** A revision on its way between replicas. Its body is one number of its own, so a number names its write. */

@@ -4,13 +4,27 @@
  * is committed, replicated revisions are joined as they are, graves judge what arrives for the dead.
  */
 
-import { digestOf, generationOf, type Revision, revisionOf } from '../../src/document/revision.ts';
-import { addRevision, emptyGraph, nodeOf, type RevisionGraph } from '../../src/document/revision-graph.ts';
+import { compareRevisions, digestOf, generationOf, type Revision } from '../../src/document/revision.ts';
+import {
+  addRevision,
+  emptyGraph,
+  graphOf,
+  nodeOf,
+  type RevisionGraph,
+  type RevisionNode,
+} from '../../src/document/revision-graph.ts';
 import { addPath, missing, pathOf } from '../../src/document/revision-path.ts';
-import { treeLeaves } from '../../src/document/tree-projection.ts';
-import type { BucketEntry, Grave, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
+import { hasDerivedForm, treeLeaves } from '../../src/document/tree-projection.ts';
+import type { BucketEntry, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
 import { contributionOfLeaves } from '../../src/leaderless/contribution.ts';
-import { judgeArrival, judgeBuried, mergedGrave } from '../../src/replication/graves.ts';
+import {
+  burialOf,
+  type Grave,
+  graveGraph,
+  graveOf,
+  judgeArrival,
+  mergedGrave,
+} from '../../src/replication/graves.ts';
 import { bucketOf, contributionOf, fanOut, idDigestOf, Sums } from '../../src/replication/hash-buckets.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { Operation } from '../../src/store/store.ts';
@@ -51,12 +65,13 @@ export class ReplicaStore {
 
   constructor(options: ReplicaStoreOptions) {
     this.#options = options;
-    for (const { key, value } of options.disk.entries({
-      from: encoder.encode('a'),
-      to: encoder.encode('z'),
-    })) {
-      this.#load(decoder.decode(key), decoder.decode(value));
-    }
+    const range = { from: encoder.encode('a'), to: encoder.encode('z') };
+    const entries = [...options.disk.entries(range)].map(
+      ({ key, value }) => [decoder.decode(key), decoder.decode(value)] as const,
+    );
+    // What was written anew goes on from its grave.
+    for (const [key, text] of entries) if (key.startsWith('grave ')) this.#load(key, text);
+    for (const [key, text] of entries) if (!key.startsWith('grave ')) this.#load(key, text);
   }
 
   graph(id: string): RevisionGraph {
@@ -129,9 +144,12 @@ export class ReplicaStore {
     const operations = revisions.map((told) => put(`doc ${told.id} ${told.revision}`, told));
     this.#options.disk.commit(operations, (outcome) => {
       if (outcome.kind === 'durable') {
-        const refused = revisions.filter((told) => !this.#isBelieved(told));
-        for (const told of refused) this.#setAside(told);
-        this.#show(revisions.filter((told) => !refused.includes(told)));
+        const judged = revisions.map((told) => [told, this.#judge(told)] as const);
+        for (const [told, verdict] of judged) {
+          if (verdict === 'quarantine') this.#setAside(told);
+          else if (verdict === 'known') this.#options.disk.commit([gone(told)], () => undefined);
+        }
+        this.#show(judged.flatMap(([told, verdict]) => (verdict === 'apply' ? [told] : [])));
       }
       settled(outcome);
     });
@@ -150,38 +168,51 @@ export class ReplicaStore {
     const forgotten: { id: string; leaves: readonly Revision[] }[] = [];
     for (const [id, { graph, sequence }] of [...this.#documents]) {
       if (sequence > through || graph.leaves.some((leaf) => !leaf.deleted)) continue;
-      const shown = this.leaves(id);
-      const leaves = shown.map(({ revision }) => revision);
-      forgotten.push({ id, leaves });
-      this.bury({ idDigest: idDigestOf(id, digest128), leaves, paths: shown.map(({ path }) => path) });
+      const idDigest = idDigestOf(id, digest128);
+      const grave = graveOf(idDigest, this.#graveGraph(graph));
+      forgotten.push({ id, leaves: grave.leaves });
+      this.#settleGrave(grave, id, []);
     }
     return forgotten;
   }
 
   /** Takes over a grave, and judges what is here of the document. */
-  bury(grave: Grave): void {
-    const id = this.ids().find((one) => idDigestOf(one, digest128) === grave.idDigest);
-    const here = id === undefined ? [] : this.leaves(id);
-    if (judgeBuried(here, grave.leaves) === 'keep') return;
-    const tombstones = here.filter((leaf) => leaf.deleted).map(({ revision }) => revision);
-    const present = id === undefined ? (this.#graves.get(grave.idDigest)?.leaves ?? []) : tombstones;
-    const leaves = mergedGrave(present, grave.leaves);
-    const ways = [
-      ...here.map(({ path }) => path),
-      ...(this.#graves.get(grave.idDigest)?.paths ?? []),
-      ...(grave.paths ?? []),
-    ];
-    const paths = (this.#options.canary.gravesWithoutPaths ? [] : leaves).flatMap(
-      (leaf) => ways.find((path) => leaf === revisionOf(path.start, path.ids[0]!)) ?? [],
-    );
-    const merged = { idDigest: grave.idDigest, leaves, paths };
-    const operations: Operation[] = [put(`grave ${grave.idDigest}`, merged)];
+  bury({ graph: told, idDigest }: Grave): void {
+    const graph = this.#graveGraph(told);
+    const id = this.ids().find((one) => idDigestOf(one, digest128) === idDigest);
+    if (id === undefined) {
+      const known = this.#graves.get(idDigest)?.graph;
+      return this.#settleGrave(graveOf(idDigest, known === undefined ? graph : mergedGrave(known, graph)));
+    }
+    const burial = burialOf(this.graph(id), graph);
+    if (burial.kind === 'bury') {
+      const live = burial.live.map(({ revision }) => revision);
+      return this.#settleGrave(graveOf(idDigest, burial.grave), id, live);
+    }
+    const document = this.#documents.get(id)!;
+    document.graph = burial.graph;
+    document.shown = undefined;
+    this.#recordTombstones(id, document);
+    const here = this.#graves.get(idDigest)?.graph;
+    this.#settleGrave(graveOf(idDigest, here === undefined ? graph : mergedGrave(here, graph)));
+  }
+
+  /** Notes a grave, of a document that goes with it if it is named; what is alive of that is set aside. */
+  #settleGrave(grave: Grave, id?: string, live: readonly Revision[] = []): void {
+    const { graph, idDigest } = grave;
+    const operations: Operation[] = [put(`grave ${idDigest}`, graph.nodes)];
     if (id !== undefined) {
-      for (const told of here) if (!told.deleted) this.#setAside(told);
+      for (const told of this.leaves(id)) if (live.includes(told.revision)) this.#setAside(told);
       operations.push(...this.#drop(id));
     }
-    this.#graves.set(grave.idDigest, merged);
+    this.#graves.set(idDigest, grave);
     this.#options.disk.commit(operations, () => undefined);
+  }
+
+  #graveGraph(graph: RevisionGraph): RevisionGraph {
+    const kept = graveGraph(graph);
+    if (!this.#options.canary.gravesWithoutPaths) return kept;
+    return graphOf(kept.leaves.map((leaf) => ({ ...leaf, parents: [] })).sort(byFallingRevision));
   }
 
   #shown(id: string, document: Document): NonNullable<Document['shown']> {
@@ -208,19 +239,17 @@ export class ReplicaStore {
     return this.graves().filter(({ idDigest }) => !alive.has(idDigest));
   }
 
-  #isBelieved(told: ToldRevision): boolean {
+  #judge(told: ToldRevision): 'apply' | 'known' | 'quarantine' {
     const grave = this.#documents.has(told.id) ? undefined : this.grave(told.id);
-    if (grave === undefined || this.#options.canary.believesTheDead === true) return true;
-    return judgeArrival(told, grave.leaves) === 'apply';
+    if (grave === undefined || this.#options.canary.believesTheDead === true) return 'apply';
+    const isKnown = missing(grave.graph, [told.revision], digest128).missing.length === 0;
+    if (isKnown || hasDerivedForm(told.revision)) return 'known';
+    return judgeArrival(told, grave.leaves);
   }
 
   #setAside(told: ToldRevision): void {
     this.#quarantine.set(told.revision, told);
-    const key = encoder.encode(`doc ${told.id} ${told.revision}`);
-    this.#options.disk.commit(
-      [put(`quarantine ${told.revision}`, told), { kind: 'delete', key }],
-      () => undefined,
-    );
+    this.#options.disk.commit([put(`quarantine ${told.revision}`, told), gone(told)], () => undefined);
   }
 
   #show(revisions: readonly ToldRevision[]): void {
@@ -243,12 +272,7 @@ export class ReplicaStore {
 
   #add(told: ToldRevision): void {
     const { id, revision, deleted, parents = [] } = told;
-    const document = this.#documents.get(id) ?? {
-      graph: emptyGraph,
-      records: new Map(),
-      sequence: 0,
-      shown: undefined,
-    };
+    const document = this.#documents.get(id) ?? this.#exhumed(id);
     this.#documents.set(id, document);
     document.records.set(revision, told);
     const isNews = missing(document.graph, [revision], digest128).missing.length > 0;
@@ -259,6 +283,23 @@ export class ReplicaStore {
     if (!isNews) return;
     this.#sequence += 1;
     document.sequence = this.#sequence;
+  }
+
+  /** What something new joins: what the grave knows, or nothing. */
+  #exhumed(id: string): Document {
+    const graph = this.grave(id)?.graph ?? emptyGraph;
+    const document = { graph, records: new Map<Revision, ToldRevision>(), sequence: 0, shown: undefined };
+    this.#recordTombstones(id, document);
+    return document;
+  }
+
+  /** Of what came with a grave nothing is left but that it is dead. */
+  #recordTombstones(id: string, { graph, records }: Document): void {
+    for (const { deleted, revision } of graph.leaves) {
+      if (records.has(revision)) continue;
+      const path = pathOf(graph, revision);
+      records.set(revision, { id, revision, deleted, value: 0, stamp: undefined, path });
+    }
   }
 
   #drop(id: string): readonly Operation[] {
@@ -296,8 +337,10 @@ export class ReplicaStore {
   #load(key: string, text: string): void {
     const value: unknown = JSON.parse(text);
     if (key.startsWith('doc ')) this.#add(value as ToldRevision);
-    else if (key.startsWith('grave ')) this.#graves.set(key.slice(6), value as Grave);
-    else if (key.startsWith('quarantine ')) {
+    else if (key.startsWith('grave ')) {
+      const idDigest = key.slice(6);
+      this.#graves.set(idDigest, graveOf(idDigest, graphOf(value as readonly RevisionNode[])));
+    } else if (key.startsWith('quarantine ')) {
       const told = value as ToldRevision;
       this.#quarantine.set(told.revision, told);
     }
@@ -308,6 +351,14 @@ export function put(key: string, value: unknown): Operation {
   return { kind: 'put', key: encoder.encode(key), value: encoder.encode(JSON.stringify(value)) };
 }
 
+function gone({ id, revision }: ToldRevision): Operation {
+  return { kind: 'delete', key: encoder.encode(`doc ${id} ${revision}`) };
+}
+
 function idDigestFor(entry: BucketEntry): string {
   return entry.kind === 'grave' ? entry.idDigest : idDigestOf(entry.id, digest128);
+}
+
+function byFallingRevision(a: RevisionNode, b: RevisionNode): number {
+  return compareRevisions(b.revision, a.revision);
 }

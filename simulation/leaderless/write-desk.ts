@@ -1,12 +1,6 @@
 /** Writes that a simulated replica coordinates: the core decides, this sends, waits and keeps hints. */
 
-import {
-  deriveRevision,
-  digestOf,
-  generationOf,
-  type Revision,
-  revisionOf,
-} from '../../src/document/revision.ts';
+import { deriveRevision, digestOf, generationOf, type Revision } from '../../src/document/revision.ts';
 import { isLeaf, nodeOf, winnerOf } from '../../src/document/revision-graph.ts';
 import { pathOf } from '../../src/document/revision-path.ts';
 import { nextStampTime, type StampTime } from '../../src/document/stamp.ts';
@@ -98,9 +92,7 @@ export class WriteDesk {
   #wayBack(id: string, parent: Revision): readonly string[] {
     const { store } = this.#process;
     const graph = store.graph(id);
-    if (nodeOf(graph, parent) !== undefined) return pathOf(graph, parent).ids;
-    const kept = store.grave(id)?.paths?.find(({ start, ids }) => revisionOf(start, ids[0]!) === parent);
-    return kept?.ids ?? [digestOf(parent)];
+    return pathOf(graph.nodes.length > 0 ? graph : store.grave(id)!.graph, parent).ids;
   }
 
   #coordinate(told: ToldRevision, request: WriteRequest, answer: (answer: WriteAnswer) => void): void {

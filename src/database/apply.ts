@@ -115,7 +115,8 @@ export function applyAccepted(
   const parents = [revision, ...leavesOf(buried)].sort((a, b) => generationOf(b) - generationOf(a));
   const attachmentDigests = attachments.map((stub) => [stub.name, stub.blob] as const);
   const merge = deriveRevision({ parents, deleted, body, attachmentDigests }, settings.digest);
-  const joined = turn.head(id);
+  // Not joined when the tombstone turned out to be made from it.
+  const joined = turn.head(id) ?? buried;
   assert(joined !== undefined, 'what was joined is there');
   const { graph } = addRevision(joined.graph, { revision: merge, parents, deleted, stored: true });
   const record = { attachments, body, stamp: turn.leaderless.newStamp() };

@@ -97,18 +97,25 @@ describe('a client that was away while a document died', () => {
     return { store, database, live, tombstone, digests };
   }
 
-  it('does not bring it back with its old copy, nor with an edit of that', async () => {
+  it('does not bring it back with its old copy, which is known, nor with edits of that', async () => {
     const { store, database, live, digests } = await grave();
     const copy = arrival('x', 1, [digests[1]!], { was: 'alive' });
+    expect(await database.insert([copy])).toEqual([]);
+    expect(partOf(database).counts()).toMatchObject({ graves: 1, quarantined: 0 });
+    const other = arrival('x', 2, [a, digests[1]!], { phone: false });
     const edited = arrival('x', 2, [b, digests[1]!], { phone: true });
-    expect(database.revisionsDifference(new Map([['x', [live]]])).get('x')?.missing).toEqual([live]);
-    for (const revision of [copy, edited, edited]) {
+    const asked = new Map([['x', [live, edited.revision]]]);
+    expect(database.revisionsDifference(asked).get('x')).toEqual({
+      missing: [edited.revision],
+      possibleAncestors: [],
+    });
+    for (const revision of [other, edited, edited]) {
       expect(await database.insert([revision])).toMatchObject([{ id: 'x', error: { status: 403 } }]);
     }
     expect(database.read('x')).toEqual({ kind: 'missing' });
     const reopened = await openLeaderlessDatabase({ store: store.crash() });
     const listed = await partOf(reopened).quarantine(10);
-    expect(listed.map(({ revision }) => revision)).toEqual([live, edited.revision]);
+    expect(listed.map(({ revision }) => revision)).toEqual([other.revision, edited.revision]);
     expect(JSON.parse(Buffer.from(listed[1]!.body).toString())).toEqual({ phone: true });
     expect(partOf(reopened).counts()).toMatchObject({ graves: 1, quarantined: 2 });
     expect(await partOf(reopened).quarantine(10, listed[0])).toEqual(listed.slice(1));
@@ -132,18 +139,58 @@ describe('a client that was away while a document died', () => {
   });
 
   it('may write the document anew: that revision goes on from the tombstone wherever it comes', async () => {
-    const { database, tombstone } = await grave();
+    const { database, live, tombstone } = await grave();
     const other = await grave();
     expect(await database.edit([edit('x', {}, undefined, true)])).toMatchObject([{ error: { status: 409 } }]);
     expect(await database.edit([edit('x', {}, `1-${a}`)])).toMatchObject([{ error: { status: 409 } }]);
     const revision = await write(database, 'x', { anew: 1 });
     expect(revision).toMatch(/^3-/);
-    expect(toldBy(database, 'x')).toMatchObject([{ path: { ids: [revision.slice(2), tombstone.slice(2)] } }]);
+    const ids = [revision, tombstone, live].map((each) => each.slice(2));
+    expect(toldBy(database, 'x')).toMatchObject([{ path: { ids } }]);
     expect(await other.database.insert(toldBy(database, 'x'))).toEqual([]);
     expect(await rootOf(other.database)).toBe(await rootOf(database));
     const again = revisionOf((await database.edit([edit('x', {}, revision, true)]))[0]);
     expect(await forget(database, 'x', again)).toEqual(['x']);
     expect(await write(database, 'x', {}, again)).toMatch(/^5-/);
+  });
+});
+
+describe('a document that was written anew on its grave', () => {
+  /** Four edits, then a deletion that is forgotten; gives what a replica that was away still has of it. */
+  async function writtenAnew() {
+    const database = await openLeaderlessDatabase();
+    const away = await openLeaderlessDatabase();
+    let last: Revision | undefined;
+    for (let edits = 0; edits < 4; edits += 1) {
+      last = await write(database, 'x', { edits }, last);
+      if (edits === 2) await away.insert(toldBy(database, 'x'));
+    }
+    const tombstone = revisionOf((await database.edit([edit('x', {}, last, true)]))[0]);
+    await forget(database, 'x', tombstone);
+    const graves = await gravesIn(database, 'x');
+    const revision = await write(database, 'x', { anew: true });
+    return { database, away, graves, revision, tombstone };
+  }
+
+  it('supersedes what somebody brings who was away, here and there', async () => {
+    const { database, away, revision } = await writtenAnew();
+    await database.insert(toldBy(away, 'x'));
+    await away.insert(toldBy(database, 'x'));
+    for (const replica of [database, away]) {
+      expect(replica.read('x', { conflicts: true })).toMatchObject({ document: { revision } });
+      expect(replica.read('x', { conflicts: true })).not.toMatchObject({ document: { conflicts: [/./] } });
+      expect(toldBy(replica, 'x')).toHaveLength(1);
+    }
+    expect(await rootOf(away)).toBe(await rootOf(database));
+  });
+
+  it('is told by a grave what it supersedes, if it came without its way back', async () => {
+    const { database, away, graves, revision, tombstone } = await writtenAnew();
+    await away.insert([arrival('x', 6, [revision.slice(2), tombstone.slice(2)], { anew: true })]);
+    expect(toldBy(away, 'x')).toHaveLength(2);
+    expect(await partOf(away).bury(graves)).toBe(0);
+    expect(toldBy(away, 'x')).toMatchObject([{ revision }]);
+    expect(await rootOf(away)).toBe(await rootOf(database));
   });
 });
 
@@ -268,6 +315,21 @@ describe('graves that another replica has', () => {
     const back = [...(await gravesIn(stale, 'alive')), ...(await gravesIn(stale, 'dead'))];
     await partOf(full).bury(back);
     expect(await rootOf(full)).toBe(await rootOf(stale));
+  });
+
+  it('send to quarantine what was accepted here because the deletion was not forgotten yet', async () => {
+    const [full, slow] = [await openLeaderlessDatabase(), await openLeaderlessDatabase()];
+    const [live, tombstone] = await died(full, 'x');
+    await slow.insert(toldBy(full, 'x'));
+    await forget(full, 'x', tombstone);
+    const old = arrival('x', 2, [b, live.slice(2)], { phone: true });
+    expect(await full.insert([old])).toMatchObject([{ error: { status: 403 } }]);
+    expect(await slow.insert([old])).toEqual([]);
+    expect(bodyValue(slow, 'x')).toEqual({ phone: true });
+    await partOf(slow).bury(await gravesIn(full, 'x'));
+    expect(slow.read('x')).toEqual({ kind: 'missing' });
+    expect(partOf(slow).counts()).toMatchObject({ graves: 1, quarantined: 1 });
+    expect(await rootOf(slow)).toBe(await rootOf(full));
   });
 
   it('mean nothing to who wrote the document anew', async () => {

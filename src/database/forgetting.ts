@@ -3,24 +3,24 @@
  * believed of the dead is decided in replication/graves.ts.
  */
 
-import { compareRevisions, type Revision } from '../document/revision.ts';
-import { addRevision, graphOf, nodeOf } from '../document/revision-graph.ts';
+import type { Revision } from '../document/revision.ts';
+import { graphOf, nodeOf, type RevisionGraph, type RevisionNode } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
-import { hasDerivedForm } from '../document/tree-projection.ts';
 import { assert } from '../errors.ts';
-import { judgeBuried, mergedGrave } from '../replication/graves.ts';
+import { burialOf, graveGraph, mergedGrave } from '../replication/graves.ts';
 import type { LeaderlessTurn } from './leaderless-turn.ts';
+import { placeWinner } from './placing.ts';
 import type { BodyRecord, Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
 /** What is left of a tombstone's content. */
 const FORGOTTEN: BodyRecord = { attachments: [], body: new TextEncoder().encode('{}') };
 
-/** The document that a grave stands for: its tombstones, without what they said. Its sequence is 0. */
+/** The document that a grave stands for: its graph, and tombstones without what they said. Its sequence is 0. */
 export function buriedHead(turn: Turn, id: string): Head | undefined {
   const grave = turn.leaderless?.grave(turn.leaderless.idDigest(id));
   if (grave === undefined) return undefined;
-  const graph = graphOf(grave.toSorted((a, b) => compareRevisions(b, a)).map(tombstone));
+  const graph = withStoredLeaves(grave);
   const winner = graph.leaves[0];
   assert(winner !== undefined, 'a grave has a tombstone');
   return { id, sequence: 0, graph, winner: winner.revision, deleted: true, ...FORGOTTEN };
@@ -40,86 +40,76 @@ export function applyForgetting(turn: Turn, id: string, leaves: readonly Revisio
   const isKnownDead = head.graph.leaves.every(
     ({ deleted, revision }) => deleted && leaves.includes(revision),
   );
-  if (isKnownDead) bury(turn, head, []);
+  if (isKnownDead) bury(turn, head, graveGraph(head.graph));
   return isKnownDead;
 }
 
-/** A document that another replica has forgotten with these leaves. */
+/** A document that another replica has forgotten. */
 export interface Buried {
   readonly idDigest: string;
-  readonly leaves: readonly Revision[];
+  readonly graph: RevisionGraph;
   /** The document here, where there is one. */
   readonly id: string | undefined;
 }
 
 /** Takes over a grave of another replica. `full`: what is alive here does not fit into quarantine, so it stays. */
-export function applyBurial(turn: Turn, { id, idDigest, leaves }: Buried): 'taken' | 'kept' | 'full' {
+export function applyBurial(turn: Turn, { id, idDigest, graph }: Buried): 'taken' | 'kept' | 'full' {
   const leaderless = leaderlessOf(turn);
   const head = id === undefined ? undefined : turn.head(id);
   if (head === undefined) {
-    const known = leaderless.grave(idDigest) ?? [];
-    const grave = mergedGrave(known, leaves);
-    if (grave.length > known.length) leaderless.setGrave(idDigest, grave);
+    const known = leaderless.grave(idDigest);
+    const grave = known === undefined ? graveGraph(graph) : mergedGrave(known, graph);
+    if (grave !== known) leaderless.setGrave(idDigest, grave);
     return 'taken';
   }
-  const unknown = leaves.filter((leaf) => nodeOf(head.graph, leaf) === undefined && !hasDerivedForm(leaf));
-  // Nothing new: this replica will forget it in its own time, or knows already that it was written anew.
-  if (unknown.length === 0) return 'kept';
-  switch (judgeBuried(head.graph.leaves.map(judgedLeaf(head)), leaves)) {
-    case 'keep':
-      addTombstones(turn, head, unknown);
-      return 'kept';
-    case 'quarantine':
-      if (!quarantineLive(turn, head)) return 'full';
-      bury(turn, head, leaves);
-      return 'taken';
-    case 'bury':
-      bury(turn, head, leaves);
-      return 'taken';
+  const burial = burialOf(head.graph, graph);
+  if (burial.kind === 'keep') {
+    learn(turn, head, burial.graph);
+    return 'kept';
   }
+  if (!burial.live.every((leaf) => quarantineLeaf(turn, head, leaf))) return 'full';
+  bury(turn, head, burial.grave);
+  return 'taken';
 }
 
-function bury(turn: Turn, head: Head, others: readonly Revision[]): void {
+function bury(turn: Turn, head: Head, grave: RevisionGraph): void {
   const leaderless = leaderlessOf(turn);
-  const dead = head.graph.leaves.filter(({ deleted }) => deleted).map(({ revision }) => revision);
-  const told = dead.filter((revision) => !hasDerivedForm(revision));
-  leaderless.setGrave(leaderless.idDigest(head.id), mergedGrave(told.length > 0 ? told : dead, others));
+  leaderless.setGrave(leaderless.idDigest(head.id), grave);
   for (const { revision, stored } of head.graph.nodes) {
     if (stored && revision !== head.winner) turn.setBody(head.id, revision, undefined);
   }
   turn.setHead(head.id, undefined);
 }
 
-function quarantineLive(turn: Turn, head: Head): boolean {
+function quarantineLeaf(turn: Turn, head: Head, { deleted, parents, revision }: RevisionNode): boolean {
   const leaderless = leaderlessOf(turn);
-  const sinceMs = leaderless.nowMs();
-  return head.graph.leaves.every(({ deleted, parents, revision }) => {
-    if (deleted) return true;
-    const record = revision === head.winner ? head : turn.body(head.id, revision);
-    assert(record !== undefined, 'every leaf has a body');
-    const path = pathOf(head.graph, revision);
-    const merged = parents.length > 1 && { parents };
-    const { attachments, body, stamp } = record;
-    const content = { attachments, body, stamp, ...merged };
-    return leaderless.quarantine.add({ id: head.id, revision, path, deleted, sinceMs, ...content });
+  const record = revision === head.winner ? head : turn.body(head.id, revision);
+  assert(record !== undefined, 'every leaf has a body');
+  const { attachments, body, stamp } = record;
+  return leaderless.quarantine.add({
+    ...{ id: head.id, revision, deleted, attachments, body, stamp },
+    ...(parents.length > 1 && { parents }),
+    path: pathOf(head.graph, revision),
+    sinceMs: leaderless.nowMs(),
   });
 }
 
-/** Adds leaves that cannot win, because something is alive. */
-function addTombstones(turn: Turn, head: Head, revisions: readonly Revision[]): void {
-  const add = (graph: Head['graph'], revision: Revision) => addRevision(graph, tombstone(revision)).graph;
-  for (const revision of revisions) turn.setBody(head.id, revision, FORGOTTEN);
-  turn.setHead(head.id, { ...head, graph: revisions.reduce(add, head.graph) });
+/** What stays here learns of tombstones beside it, and of ways back. */
+function learn(turn: Turn, head: Head, joined: RevisionGraph): void {
+  if (joined === head.graph) return;
+  const graph = withStoredLeaves(joined);
+  for (const { revision } of graph.leaves) {
+    if (nodeOf(head.graph, revision) === undefined) turn.setBody(head.id, revision, FORGOTTEN);
+  }
+  placeWinner(turn, head, graph, undefined);
 }
 
-function judgedLeaf({ graph }: Head) {
-  return ({ deleted, parents, revision }: Head['graph']['leaves'][number]) => {
-    return { deleted, parents, path: pathOf(graph, revision) };
-  };
-}
-
-function tombstone(revision: Revision) {
-  return { revision, parents: [], deleted: true, stored: true };
+/** Of a leaf everything is here, be it that there was nothing left to say. */
+function withStoredLeaves(graph: RevisionGraph): RevisionGraph {
+  const isLeafOf = new Set(graph.leaves);
+  const stored = (node: RevisionNode) =>
+    node.stored || !isLeafOf.has(node) ? node : { ...node, stored: true };
+  return graphOf(graph.nodes.map(stored));
 }
 
 function leaderlessOf(turn: Turn): LeaderlessTurn {

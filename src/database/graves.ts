@@ -1,16 +1,23 @@
 /**
- * A grave: what a leaderless database remembers of a document that was deleted everywhere and then forgotten. The id is
- * there as a digest only, the tombstones it ended with as revisions. See leaderless-turn.ts for what it is good for.
+ * A grave on disk: what a leaderless database remembers of a document that was deleted everywhere and then forgotten. The
+ * id is there as a digest only, in the key. See replication/graves.ts for what it is good for.
  */
 
-import type { Revision } from '../document/revision.ts';
+import { decodeGraph, encodeGraph } from '../document/graph-codec.ts';
+import { compareRevisions, type Revision } from '../document/revision.ts';
+import { graphOf, type RevisionGraph } from '../document/revision-graph.ts';
 
-/** Revisions contain no comma. */
-export function encodeGrave(leaves: readonly Revision[]): Uint8Array {
-  return Buffer.from(leaves.toSorted().join(','), 'latin1');
+/** A graph begins with its version; the digits that a revision begins with are higher. */
+const versionMax = 0x2f;
+
+export function encodeGrave(graph: RevisionGraph): Uint8Array {
+  return encodeGraph(graph);
 }
 
-export function decodeGrave(bytes: Uint8Array): Revision[] {
+/** Earlier builds wrote the tombstones alone, separated by commas. */
+export function decodeGrave(bytes: Uint8Array): RevisionGraph {
+  if (bytes[0]! <= versionMax) return decodeGraph(bytes);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  return text.split(',') as Revision[];
+  const leaves = (text.split(',') as Revision[]).sort((a, b) => compareRevisions(b, a));
+  return graphOf(leaves.map((revision) => ({ revision, parents: [], deleted: true, stored: false })));
 }

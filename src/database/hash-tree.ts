@@ -16,6 +16,7 @@
 import type { Digest, Revision } from '../document/revision.ts';
 import { treeLeaves } from '../document/tree-projection.ts';
 import { failure } from '../errors.ts';
+import { type Grave, graveOf } from '../replication/graves.ts';
 import {
   bucketCount,
   bucketOf,
@@ -43,7 +44,7 @@ export type BucketEntry =
   /** Leaves as CouchDB's clients see them, best first. */
   | { readonly kind: 'document'; readonly id: string; readonly leaves: readonly Revision[] }
   /** A document that was forgotten with these leaves, all of them tombstones. It contributes what it did before. */
-  | { readonly kind: 'grave'; readonly idDigest: string; readonly leaves: readonly Revision[] };
+  | ({ readonly kind: 'grave' } & Grave);
 
 /** Buckets of one part. */
 const partBuckets = 256;
@@ -92,7 +93,7 @@ export class HashTree {
     }
     for await (const part of store.scan(keys.gravesOf(bucket))) {
       for (const { key, value } of part)
-        entries.push({ kind: 'grave', idDigest: graveIdDigestOf(key), leaves: decodeGrave(value) });
+        entries.push({ kind: 'grave', ...graveOf(graveIdDigestOf(key), decodeGrave(value)) });
     }
     return entries;
   }
@@ -277,10 +278,4 @@ export class TurnSums {
 
 function partOf(bucket: number): number {
   return Math.floor(bucket / partBuckets);
-}
-
-export function leavesOf(document: {
-  readonly graph: { readonly leaves: readonly { readonly revision: Revision }[] };
-}) {
-  return document.graph.leaves.map((leaf) => leaf.revision);
 }

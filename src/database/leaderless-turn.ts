@@ -4,6 +4,7 @@
  */
 
 import type { Digest, Revision } from '../document/revision.ts';
+import type { RevisionGraph } from '../document/revision-graph.ts';
 import {
   beforeAllStamps,
   compareStampTimes,
@@ -17,7 +18,7 @@ import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import { decodeGrave, encodeGrave } from './graves.ts';
-import { type Deltas, type HashTree, leavesOf, type SumsChange, TurnSums } from './hash-tree.ts';
+import { type Deltas, type HashTree, type SumsChange, TurnSums } from './hash-tree.ts';
 import { TurnQuarantine } from './quarantine.ts';
 import type { Head } from './records.ts';
 
@@ -59,8 +60,8 @@ export interface LeaderlessResult {
 }
 
 interface GraveChange {
-  readonly committed: readonly Revision[] | undefined;
-  leaves: readonly Revision[] | undefined;
+  readonly committed: RevisionGraph | undefined;
+  graph: RevisionGraph | undefined;
 }
 
 export class LeaderlessTurn {
@@ -121,15 +122,15 @@ export class LeaderlessTurn {
     return digest;
   }
 
-  /** The tombstones with which a document was forgotten; undefined when it never was, or is back. */
-  grave(idDigest: string): readonly Revision[] | undefined {
+  /** What a document was forgotten with; undefined when it never was, or is back. */
+  grave(idDigest: string): RevisionGraph | undefined {
     if (this.#counters.graves === 0 && this.#graves.size === 0) return undefined;
-    return this.#graveChange(idDigest).leaves;
+    return this.#graveChange(idDigest).graph;
   }
 
-  setGrave(idDigest: string, leaves: readonly Revision[] | undefined): void {
+  setGrave(idDigest: string, graph: RevisionGraph | undefined): void {
     this.#mutations += 1;
-    this.#graveChange(idDigest).leaves = leaves;
+    this.#graveChange(idDigest).graph = graph;
   }
 
   /** Accounts for a document that changed, came or went, before the turn ends. */
@@ -137,8 +138,8 @@ export class LeaderlessTurn {
     const { keys } = this.#context;
     const idDigest = this.idDigest(id);
     const grave = this.#graves.get(idDigest);
-    const leavesBefore = before === undefined ? grave?.committed : leavesOf(before);
-    const leavesNow = now === undefined ? grave?.leaves : leavesOf(now);
+    const leavesBefore = leavesOf(before?.graph ?? grave?.committed);
+    const leavesNow = leavesOf(now?.graph ?? grave?.graph);
     this.#replaceLeaves(idDigest, leavesBefore, leavesNow);
     this.#accounted.add(idDigest);
     if ((before === undefined) === (now === undefined)) return;
@@ -149,13 +150,13 @@ export class LeaderlessTurn {
   finish(operations: Operation[]): LeaderlessResult {
     const { keys } = this.#context;
     let { graves } = this.#counters;
-    for (const [idDigest, { committed, leaves }] of this.#graves) {
-      if (leaves === committed) continue;
-      if (!this.#accounted.has(idDigest)) this.#replaceLeaves(idDigest, committed, leaves);
-      graves += (leaves === undefined ? 0 : 1) - (committed === undefined ? 0 : 1);
+    for (const [idDigest, { committed, graph }] of this.#graves) {
+      if (graph === committed) continue;
+      if (!this.#accounted.has(idDigest)) this.#replaceLeaves(idDigest, leavesOf(committed), leavesOf(graph));
+      graves += (graph === undefined ? 0 : 1) - (committed === undefined ? 0 : 1);
       const key = keys.grave(idDigest);
       operations.push(
-        leaves === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: encodeGrave(leaves) },
+        graph === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: encodeGrave(graph) },
       );
     }
     const hasSeenMore = compareStampTimes(this.#seen, this.#counters.seen) > 0;
@@ -179,9 +180,13 @@ export class LeaderlessTurn {
       const { keys, store } = this.#context;
       const record = store.get(keys.grave(idDigest));
       const committed = record === undefined ? undefined : decodeGrave(record);
-      change = { committed, leaves: committed };
+      change = { committed, graph: committed };
       this.#graves.set(idDigest, change);
     }
     return change;
   }
+}
+
+function leavesOf(graph: RevisionGraph | undefined): readonly Revision[] | undefined {
+  return graph?.leaves.map((leaf) => leaf.revision);
 }

@@ -1,7 +1,9 @@
 /** What only a leaderless database has: a hash tree, stamps, graves of what it forgot, quarantine. */
 
 import type { Digest, Revision } from '../document/revision.ts';
+import type { RevisionGraph } from '../document/revision-graph.ts';
 import { assert } from '../errors.ts';
+import type { Grave } from '../replication/graves.ts';
 import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -44,12 +46,6 @@ export interface LeaderlessHost {
   readonly counters: () => LeaderlessCounters | undefined;
 }
 
-/** A document of which all is forgotten but its tombstones. */
-export interface Grave {
-  readonly idDigest: string;
-  readonly leaves: readonly Revision[];
-}
-
 /** Names a revision of a document. */
 export interface NamedRevision {
   readonly id: string;
@@ -88,8 +84,8 @@ export class LeaderlessPart {
     });
   }
 
-  /** The tombstones with which a document was forgotten. */
-  grave(id: string): readonly Revision[] | undefined {
+  /** What a document was forgotten with. */
+  grave(id: string): RevisionGraph | undefined {
     if (this.counts().graves === 0) return undefined;
     const { digest, keys, store } = this.#context;
     const record = store.get(keys.grave(idDigestOf(id, digest)));
@@ -132,9 +128,10 @@ export class LeaderlessPart {
    * Takes over graves of another replica, as its `tree.entries()` told them. A document here that is alive and was not
    * made from the tombstones goes to quarantine. Gives how many such stay because quarantine is full.
    */
-  async bury(graves: readonly Grave[]): Promise<number> {
+  async bury(graves: readonly Pick<Grave, 'idDigest' | 'graph'>[]): Promise<number> {
     const buried = [];
-    for (const grave of graves) buried.push({ ...grave, id: await this.tree.idOf(grave.idDigest) });
+    for (const { graph, idDigest } of graves)
+      buried.push({ graph, idDigest, id: await this.tree.idOf(idDigest) });
     const outcomes = await this.#inTasks(buried, applyBurial);
     return outcomes.filter((outcome) => outcome === 'full').length;
   }

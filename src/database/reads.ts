@@ -2,8 +2,7 @@
 
 import type { Digest, Revision } from '../document/revision.ts';
 import { digestOf, generationOf, parseRevision } from '../document/revision.ts';
-import type { RevisionGraph } from '../document/revision-graph.ts';
-import { nodeOf } from '../document/revision-graph.ts';
+import { emptyGraph, nodeOf, type RevisionGraph } from '../document/revision-graph.ts';
 import { latestLeavesOf, missing, pathOf } from '../document/revision-path.ts';
 import { treeLeaves } from '../document/tree-projection.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
@@ -104,15 +103,15 @@ export function readOpenRevisions(
 export function revisionsDifference(
   context: DocumentContext,
   wanted: ReadonlyMap<string, readonly string[]>,
-  graveOf: (id: string) => readonly string[] | undefined,
+  graveOf: (id: string) => RevisionGraph | undefined,
 ): Map<string, RevisionDifference> {
   const differences = new Map<string, RevisionDifference>();
   for (const [id, revisions] of wanted) {
     const record = context.store.get(context.keys.ofText(keyKinds.head, id));
     if (record === undefined) {
-      const grave = graveOf(id) ?? [];
-      const missing = revisions.filter((revision) => !grave.includes(revision));
-      if (missing.length > 0) differences.set(id, { missing, possibleAncestors: [] });
+      const buried = missing(graveOf(id) ?? emptyGraph, revisions as readonly Revision[], context.digest);
+      // Of what is dead no attachment is left that a stub could mean.
+      if (buried.missing.length > 0) differences.set(id, { ...buried, possibleAncestors: [] });
       continue;
     }
     // Most often the winner is asked for, which needs no graph.

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Revision } from '../document/revision.ts';
+import { graphOf } from '../document/revision-graph.ts';
+import { graveOf } from '../replication/graves.ts';
 import { idDigestOf } from '../replication/hash-buckets.ts';
 import { digest128 } from '../runtime/digest.ts';
 import { type BucketEntry, differencesOf, markOf, unmatched } from './bucket-entries.ts';
@@ -9,7 +11,13 @@ function document(id: string, ...leaves: readonly string[]): BucketEntry {
 }
 
 function grave(id: string, ...leaves: readonly string[]): BucketEntry & { readonly kind: 'grave' } {
-  return { kind: 'grave', idDigest: idDigestOf(id, digest128), leaves: leaves as readonly Revision[] };
+  const nodes = leaves.map((leaf) => ({
+    revision: leaf as Revision,
+    parents: [],
+    deleted: true,
+    stored: false,
+  }));
+  return { kind: 'grave', ...graveOf(idDigestOf(id, digest128), graphOf(nodes)) };
 }
 
 const marksOf = (...entries: readonly BucketEntry[]) => entries.map((entry) => markOf(entry, digest128));

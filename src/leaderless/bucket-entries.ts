@@ -11,20 +11,9 @@
  *     bury    c: they are told of the grave
  */
 
-import type { RevisionPath } from '../document/document.ts';
 import type { Digest, Revision } from '../document/revision.ts';
+import type { Grave } from '../replication/graves.ts';
 import { contributionOf, idDigestOf } from '../replication/hash-buckets.ts';
-
-export interface Grave {
-  readonly idDigest: string;
-  /** The tombstones it ended with. */
-  readonly leaves: readonly Revision[];
-  /**
-   * Their ways back, where they are kept. Who writes the document anew tells them with the new revision; else what came
-   * before the tombstone would be a sibling of the new life when somebody brings it.
-   */
-  readonly paths?: readonly RevisionPath[] | undefined;
-}
 
 /** What adds to a bucket's sum: documents, with their leaves as CouchDB's clients see them, and graves. */
 export type BucketEntry =

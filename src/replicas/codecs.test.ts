@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { WholeRevision } from '../database/whole-documents.ts';
 import { type Revision, revisionOf } from '../document/revision.ts';
+import { graphOf } from '../document/revision-graph.ts';
+import { graveOf } from '../replication/graves.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 import {
   decodeDigests,
@@ -12,6 +14,8 @@ import {
   encodeVerdicts,
   type Verdict,
 } from './answer-codec.ts';
+import { decodeComparisonAnswer, encodeComparisonAnswer } from './comparison-codec.ts';
+import { heardGrave, toldGrave } from './questions.ts';
 import { decodeDocuments, decodeInserts, encodeDocuments, encodeInserts } from './revision-codec.ts';
 
 const hex = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 });
@@ -76,6 +80,24 @@ describe('frames between replicas', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('carry graves with their ways back', () => {
+    const chain = ['4-d', '3-0123456789abcdef0123456789abcdef', '2-b'] as Revision[];
+    const graph = graphOf(
+      chain.map((each, at) => ({
+        ...{ revision: each, parents: chain.slice(at + 1, at + 2), deleted: at === 0, stored: false },
+      })),
+    );
+    const grave = graveOf('0a'.repeat(16), graph);
+    const entries = [
+      { kind: 'grave', ...grave },
+      { kind: 'document', id: 'ü', leaves: chain },
+    ] as const;
+    const answer = { kind: 'buckets', entries, lacking: ['0b'.repeat(8)] } as const;
+    expect(decodeComparisonAnswer(encodeComparisonAnswer(answer))).toEqual(answer);
+    expect(heardGrave(toldGrave(grave))).toEqual(grave);
+    expect(() => heardGrave({ idDigest: grave.idDigest, graph: 'AAAA' })).toThrow(GarbageError);
   });
 
   it('carry names, digests and verdicts', () => {

@@ -5,14 +5,17 @@
  *                            │ u8 1: u8 level, u32 count, u32 index each
  *                            │ u8 2: u32 count, u32 bucket each │ u32 count, 8 bytes of mark each
  *   answer     u8 0: equal │ u8 1: 8 bytes of sum each │ u8 2: u32 count, 8 bytes of mark each │ entries
- *   entry      u8 0: utf8 id, or u8 1: 16 bytes of digest of the id │ u16 leaves, utf8 each
+ *   entry      u8 0: utf8 id │ u16 leaves, utf8 each
+ *              u8 1: 16 bytes of digest of the id │ u32 graph, as document/graph-codec.ts writes it
  */
 
+import { encodeGraph } from '../document/graph-codec.ts';
 import type { Revision } from '../document/revision.ts';
 import type { Answer, Question } from '../leaderless/anti-entropy.ts';
 import type { BucketEntry } from '../leaderless/bucket-entries.ts';
 import { ByteReader, ByteWriter } from '../runtime/message-bytes.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
+import { graveFromBytes } from './questions.ts';
 
 const rootPart = 0;
 const childrenPart = 1;
@@ -21,6 +24,8 @@ const equalPart = 0;
 const sumsPart = 1;
 const rootBytes = 16;
 const markBytes = 8;
+/** Of a revision in a graph: its digest is text of 64 characters at most. */
+const nodeBytesMax = 96;
 
 export function encodeComparison(identity: string, question: Question): Uint8Array {
   const writer = new ByteWriter(32 + 3 * identity.length + numbersIn(question));
@@ -122,20 +127,28 @@ function readMarks(reader: ByteReader): readonly string[] {
 }
 
 function bytesOf(entry: BucketEntry): number {
-  const own = entry.kind === 'grave' ? rootBytes : 2 + 3 * entry.id.length;
-  return entry.leaves.reduce((sum, leaf) => sum + 2 + 3 * leaf.length, 3 + own);
+  if (entry.kind === 'grave') {
+    return entry.graph.nodes.reduce((sum, node) => sum + nodeBytesMax * (1 + node.parents.length), 32);
+  }
+  return entry.leaves.reduce((sum, leaf) => sum + 2 + 3 * leaf.length, 5 + 3 * entry.id.length);
 }
 
 function writeEntry(writer: ByteWriter, entry: BucketEntry): void {
-  if (entry.kind === 'document') writer.u8(0).utf8(entry.id);
-  else writer.u8(1).hex(entry.idDigest);
-  writer.u16(entry.leaves.length);
+  if (entry.kind === 'grave') {
+    const graph = encodeGraph(entry.graph);
+    writer.u8(1).hex(entry.idDigest).u32(graph.length).bytes(graph);
+    return;
+  }
+  writer.u8(0).utf8(entry.id).u16(entry.leaves.length);
   for (const leaf of entry.leaves) writer.utf8(leaf);
 }
 
 function readEntry(reader: ByteReader): BucketEntry {
-  const isGrave = reader.u8() === 1;
-  const name = isGrave ? reader.hex(rootBytes) : reader.utf8();
+  if (reader.u8() === 1) {
+    const idDigest = reader.hex(rootBytes);
+    return { kind: 'grave', ...graveFromBytes(idDigest, reader.bytes(reader.u32())) };
+  }
+  const id = reader.utf8();
   const leaves = Array.from({ length: reader.u16() }, () => reader.utf8() as Revision);
-  return isGrave ? { kind: 'grave', idDigest: name, leaves } : { kind: 'document', id: name, leaves };
+  return { kind: 'document', id, leaves };
 }

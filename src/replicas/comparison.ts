@@ -26,7 +26,7 @@ import type { Clock } from '../runtime/ports.ts';
 import { decodeComparisonAnswer, encodeComparison } from './comparison-codec.ts';
 import type { Delivery } from './delivery.ts';
 import type { Joining } from './joining.ts';
-import { encodeQuestion } from './questions.ts';
+import { encodeQuestion, toldGrave } from './questions.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import { compareKind, questionKind } from './replica-kinds.ts';
 import type { ReplicaSet } from './replica-sets.ts';
@@ -130,9 +130,12 @@ export class Comparison {
     if (dig.length > 0) await this.#leaderless().bury(dig);
     for (const part of inParts(fetch)) await this.#fetch(part);
     for (const part of inParts(send)) await this.#send(part);
-    if (bury.length === 0) return;
-    const question = encodeQuestion({ op: 'bury', identity: this.#set.identity, graves: bury });
-    await this.#context.transport.request(this.#peer, questionKind, question, { timeoutMs: answerMsMax });
+    for (const part of inParts(bury)) {
+      const graves = part.map(toldGrave);
+      const question = encodeQuestion({ op: 'bury', identity: this.#set.identity, graves });
+      this.#pay(question.length);
+      await this.#context.transport.request(this.#peer, questionKind, question, { timeoutMs: answerMsMax });
+    }
   }
 
   async #fetch(documents: readonly NamedRevisions[]): Promise<void> {

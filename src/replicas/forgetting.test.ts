@@ -50,9 +50,10 @@ it('forgets a deletion once it is old and every owner has it; who brings back th
   for (const node of [n1, n2, back]) expect(await forgottenOn(node)).toBe(1);
   expect((await n1.replicas.compareNow('carts')).map(({ outcome }) => outcome)).toEqual(['equal', 'equal']);
 
-  const path = { start: 1, ids: [first.slice(2)] };
-  const copy = { id: 'c1', revision: first, path, deleted: false, attachments: [] };
-  await back.database.insert([{ ...copy, body: bodyOf({ alive: true }) }]);
+  const edited = 'e'.repeat(32);
+  const path = { start: 2, ids: [edited, first.slice(2)] };
+  const old = { id: 'c1', revision: `2-${edited}` as Revision, path, deleted: false, attachments: [] };
+  await back.database.insert([{ ...old, body: bodyOf({ phone: true }) }]);
   expect(counts(back)).toMatchObject({ graves: 1, quarantined: 1 });
   expect(back.database.read('c1').kind).not.toBe('found');
 });

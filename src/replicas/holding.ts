@@ -3,6 +3,7 @@
 import type { Database } from '../database/database.ts';
 import { committedOf } from '../database/leaderless.ts';
 import { leafRevisions, wholeDocument } from '../database/whole-documents.ts';
+import type { Revision } from '../document/revision.ts';
 import { contributionOfLeaves } from '../leaderless/contribution.ts';
 import type { HeldDocument } from './revision-codec.ts';
 
@@ -10,14 +11,18 @@ import type { HeldDocument } from './revision-codec.ts';
 export function digestHere(database: Database, id: string): string | undefined {
   const { digest } = committedOf(database);
   const leaves = leafRevisions(committedOf(database), id);
-  const held = leaves.length > 0 ? leaves : database.leaderless?.grave(id);
+  const held = leaves.length > 0 ? leaves : tombstonesOf(database, id);
   return held && contributionOfLeaves(id, held, digest);
 }
 
 export function documentHere(database: Database, id: string): HeldDocument {
   const revisions = wholeDocument(committedOf(database), id, 'all');
-  const grave = revisions.length > 0 ? undefined : database.leaderless?.grave(id);
-  return { revisions, grave: grave ?? [] };
+  return { revisions, grave: revisions.length > 0 ? [] : (tombstonesOf(database, id) ?? []) };
+}
+
+/** Of the grave, where that is all there is left. */
+function tombstonesOf({ leaderless }: Database, id: string): readonly Revision[] | undefined {
+  return leaderless?.grave(id)?.leaves.map(({ revision }) => revision);
 }
 
 /** The digest of what a replica has sent. */

@@ -6,7 +6,7 @@ import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { answerComparison } from './comparison.ts';
 import { decodeComparison, encodeComparisonAnswer } from './comparison-codec.ts';
 import { type ContentSender, takeContent } from './contents.ts';
-import { type Answer, decodeQuestion, encodeAnswer, type Question } from './questions.ts';
+import { type Answer, decodeQuestion, encodeAnswer, heardGrave, type Question } from './questions.ts';
 import {
   compareKind,
   contentKind,
@@ -71,7 +71,7 @@ export class PeerDesk {
         return { kind: 'done' };
       }
       case 'bury':
-        await this.#databaseOf(question.identity).leaderless?.bury(question.graves);
+        await this.#databaseOf(question.identity).leaderless?.bury(question.graves.map(heardGrave));
         return { kind: 'done' };
       case 'standing':
         return {

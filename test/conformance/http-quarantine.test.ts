@@ -49,8 +49,8 @@ function pushOld() {
 }
 
 test('a phone that was away for a year does not bring a document back', async () => {
-  expect((await request('POST', '/_revs_diff', { memo: [live, dead] })).json).toEqual({
-    memo: { missing: [live] },
+  expect((await request('POST', '/_revs_diff', { memo: [live, dead, `2-${old}`] })).json).toEqual({
+    memo: { missing: [`2-${old}`] },
   });
   const pushed = await pushOld();
   expect([pushed.status, pushed.json]).toEqual([
@@ -100,12 +100,13 @@ test('discarding leaves the dead alone', async () => {
 
 test('a list is read in pages', async () => {
   await pushOld();
-  const _revisions = { start: 1, ids: [live.slice(2)] };
-  const docs = [{ _id: 'memo', _rev: live, _revisions, was: 'alive' }];
+  const other = 'a'.repeat(32);
+  const _revisions = { start: 2, ids: [other, live.slice(2)] };
+  const docs = [{ _id: 'memo', _rev: `2-${other}`, _revisions, tablet: true }];
   await request('POST', '/_bulk_docs', { docs, new_edits: false });
   const first = (await request('GET', '/_quarantine?limit=1')).json;
-  expect(first).toMatchObject({ total: 2, rows: [{ rev: live }] });
-  const after = encodeURIComponent(JSON.stringify(['memo', live]));
+  expect(first).toMatchObject({ total: 2, rows: [{ rev: `2-${other}` }] });
+  const after = encodeURIComponent(JSON.stringify(['memo', `2-${other}`]));
   expect((await request('GET', `/_quarantine?after=${after}`)).json.rows).toMatchObject([
     { rev: `2-${old}` },
   ]);
