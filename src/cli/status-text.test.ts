@@ -13,6 +13,7 @@ const leader: ShownCluster = {
     role: 'leader',
     term: 4,
     leader: 'n1',
+    leader_choice: 'elected',
     has_quorum: true,
     commit: 120,
     applied: 120,
@@ -72,6 +73,14 @@ test('a leader without a quorum, and nobody who leads, are told', () => {
   const text = statusText([{ name: 'n2', url: null, cluster: nobody }], plain);
   expect(text).toMatch(/^Nobody leads: /);
   expect(text).toMatch(/n2 {4}candidate {2}4 {5}118 {6}- {4}- {7}-\n$/);
+});
+
+test('nodes that choose their leader in different ways are named', () => {
+  const other = { ...follower, leader_choice: 'appointed' };
+  expect(statusText([seen('n1', leader), seen('n2', follower)], plain)).not.toContain('Warning');
+  expect(statusText([seen('n1', leader), seen('n2', other), seen('n3', undefined)], plain)).toContain(
+    'Warning: leaders are chosen in different ways (n1 elected, n2 appointed): start all nodes with the same',
+  );
 });
 
 test('only a terminal gets escape sequences', () => {

@@ -8,6 +8,7 @@ export interface ShownCluster {
   readonly role: string;
   readonly term: number;
   readonly leader: string | null;
+  readonly leader_choice: string;
   readonly has_quorum: boolean | null;
   readonly quorum: {
     readonly voters: number;
@@ -73,7 +74,19 @@ export function statusText(seen: readonly SeenNode[], { isStyled }: TextOptions)
     return cluster === leader ? style('1', line(row)) : line(row);
   });
   const table = [style('2', line(heading)), ...body].join('\n');
-  return `${summary(leader)}\n\n${table}\n${leader === undefined ? '' : factsOf(leader)}`;
+  const odds = oddsOf(seen);
+  const warning = odds === undefined ? '' : `\n${style('33', odds)}\n`;
+  return `${summary(leader)}\n\n${table}\n${leader === undefined ? '' : factsOf(leader)}${warning}`;
+}
+
+/** Nodes that were started with different rules would not agree on who may lead. */
+function oddsOf(seen: readonly SeenNode[]): string | undefined {
+  const choices = seen.flatMap(({ cluster, name }) =>
+    cluster === undefined ? [] : [{ name, choice: cluster.leader_choice }],
+  );
+  if (new Set(choices.map(({ choice }) => choice)).size < 2) return undefined;
+  const said = choices.map(({ choice, name }) => `${name} ${choice}`).join(', ');
+  return `Warning: leaders are chosen in different ways (${said}): start all nodes with the same --leader-choice.`;
 }
 
 /** The last epochs, and what a write waits for. */
