@@ -63,6 +63,26 @@ describe('PreVote (thesis §9.6)', () => {
     expect([n2.raft.term, n2.raft.vote]).toEqual([1, 'n1']);
   });
 
+  it("a pre-vote counts though whoever gives it is in a lower term: asking for one has raised nobody's", () => {
+    const group = groupWith({ n1: [1], n2: [1], n3: [1, 5] });
+    crash(replicaOf(group, 'n1'));
+    timeOut(group, 'n3');
+    expect(replicaOf(group, 'n2').raft.term).toBe(6);
+    expect(leaderOf(group)?.id).toBe('n3');
+  });
+
+  it('a pre-vote that was given for another term than the one to stand in does not count', () => {
+    const group = groupWith({ n1: [1], n2: [1], n3: [1, 5] });
+    for (const name of ['n1', 'n2']) cut(group, name, 'n3');
+    timeOut(group, 'n3');
+    const answer = { kind: 'pre_vote_response', term: asTerm(1), lineage, granted: true } as const;
+    heal(group);
+    fromPeer(group, 'n2', 'n3', { ...answer, standingFor: asTerm(5) });
+    expect(replicaOf(group, 'n3').raft).toMatchObject({ term: 5, role: { kind: 'pre_candidate' } });
+    fromPeer(group, 'n2', 'n3', { ...answer, standingFor: asTerm(6) });
+    expect(replicaOf(group, 'n3').raft).toMatchObject({ term: 6, role: { kind: 'candidate' } });
+  });
+
   it('a replica with a higher term than its leader brings about a new election instead of being stuck', () => {
     const group = groupLedBy(three);
     fromPeer(group, 'n2', 'n3', { kind: 'timeout_now', term: asTerm(1), lineage });
