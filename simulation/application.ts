@@ -26,12 +26,19 @@ export class Application {
   #state: AppliedState;
   /** What will be once everything on its way to the disk is durable: what comes next is applied to this. */
   #planned: AppliedState;
+  /** A state is on its way to the disk that takes the place of this one, whatever its index. */
+  #isReplaced = false;
   readonly #commit: CommitOperations;
 
   constructor(state: AppliedState, commit: CommitOperations) {
     this.#state = state;
     this.#planned = state;
     this.#commit = commit;
+  }
+
+  /** Through where what is visible may be counted on: nothing of it while it is being replaced. */
+  index(): number {
+    return this.#isReplaced ? 0 : this.#state.index;
   }
 
   /** What is applied and durable. */
@@ -53,14 +60,15 @@ export class Application {
     const { state, operations } = applyEntries(this.#planned, entries, mayJump);
     this.#planned = state;
     this.#commit(operations, (error) => {
-      if (error === undefined && operations.length > 0) this.show(state);
+      if (error === undefined && operations.length > 0) this.#state = state;
       settled(error);
     });
   }
 
-  /** Makes a state visible that is durable now. */
+  /** Makes a state visible that was put in the place of another and is durable now. */
   show(state: AppliedState): void {
     this.#state = state;
+    this.#isReplaced = false;
   }
 
   /**
@@ -72,6 +80,7 @@ export class Application {
     for (const document of this.#planned.documents.keys()) operations.push(removal(`d${document}`));
     for (const value of this.#planned.recovered) operations.push(removal(`b${value}`));
     this.#planned = next;
+    this.#isReplaced = true;
     for (const [document, value] of next.documents) operations.push(put(`d${document}`, value));
     for (const value of next.recovered) operations.push(put(`b${value}`, value));
     operations.push(put('i', [next.index, next.epochTerm]));

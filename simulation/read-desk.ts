@@ -16,10 +16,14 @@ interface Confirmed {
   /** When it was asked for. */
   readonly atMs: number;
   readonly index: number;
+  readonly lineage: number;
 }
 
 export interface ReadDeskPorts {
+  /** Through where what is visible may be counted on. */
   readonly appliedIndex: () => number;
+  /** Of what is visible. */
+  readonly shownIndex: () => number;
   readonly appliedValue: (document: string) => number;
   /** Asks the core; it answers by {@link ReadDesk.ready} or {@link ReadDesk.refused}. */
   readonly askCore: (id: number) => void;
@@ -63,8 +67,12 @@ export class ReadDesk {
 
   /** Calls back once what is applied is as new as any leader's was at the call, or with false. */
   barrier(ready: (isReady: boolean) => void): void {
-    const id = this.#ports.nextId();
-    this.#asked.set(id, { atMs: this.#ports.monotonicMs(), ready });
+    const { lineage, monotonicMs, nextId } = this.#ports;
+    const id = nextId();
+    const askedIn = lineage();
+    // An index of one lineage says nothing of what another one has there.
+    const inTime = (isReady: boolean) => ready(isReady && lineage() === askedIn);
+    this.#asked.set(id, { atMs: monotonicMs(), ready: inTime });
     this.#ports.askCore(id);
   }
 
@@ -73,7 +81,7 @@ export class ReadDesk {
     this.#asked.delete(id);
     if (asked === undefined) return;
     if (this.#confirmed === undefined || asked.atMs > this.#confirmed.atMs) {
-      this.#confirmed = { atMs: asked.atMs, index };
+      this.#confirmed = { atMs: asked.atMs, index, lineage: this.#ports.lineage() };
     }
     this.#whenApplied(index, asked.ready);
   }
@@ -98,9 +106,10 @@ export class ReadDesk {
   }
 
   #isFresh(staleMsMax: number): boolean {
-    const { monotonicMs, appliedIndex } = this.#ports;
+    const { monotonicMs, appliedIndex, lineage } = this.#ports;
     const confirmed = this.#confirmed;
     if (confirmed === undefined || confirmed.index > appliedIndex()) return false;
+    if (confirmed.lineage !== lineage()) return false;
     return monotonicMs() - confirmed.atMs <= staleMsMax;
   }
 
@@ -108,7 +117,7 @@ export class ReadDesk {
     return {
       kind: 'answered',
       value: this.#ports.appliedValue(document),
-      index: this.#ports.appliedIndex(),
+      index: this.#ports.shownIndex(),
       // A weaker answer speaks for the state that it was read from.
       lineage: level === 'linearizable' ? this.#ports.lineage() : this.#ports.appliedEpochTerm(),
     };

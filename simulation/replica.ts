@@ -40,7 +40,7 @@ import { lastPosition } from '../src/single-leader/log.ts';
 import { membershipOf } from '../src/single-leader/log-changes.ts';
 import { electors } from '../src/single-leader/membership.ts';
 import type { RaftMessage } from '../src/single-leader/messages.ts';
-import { createRaft, raftCore, statePoint } from '../src/single-leader/raft.ts';
+import { createRaft, mayInstall, raftCore, statePoint } from '../src/single-leader/raft.ts';
 import type { LeaderRole, Raft, RaftOptions } from '../src/single-leader/state.ts';
 import { Application } from './application.ts';
 import type { Canary } from './canaries.ts';
@@ -246,7 +246,7 @@ export class Replica {
     this.#writes.applied();
     this.#reads.applied();
     this.#transfers.applied();
-    const through = this.#application.state().index;
+    const through = this.#application.index();
     const { logEntriesKept } = this.#start.settings;
     if (through - this.#truncatedThrough < 2 * logEntriesKept) return;
     this.#truncatedThrough = through - logEntriesKept;
@@ -306,7 +306,8 @@ export class Replica {
   #createReadDesk(): ReadDesk {
     const { ports, canary } = this.#start;
     return new ReadDesk({
-      appliedIndex: () => this.#application.state().index,
+      appliedIndex: () => this.#application.index(),
+      shownIndex: () => this.#application.state().index,
       appliedValue: (document) => this.#application.valueOf(document),
       askCore: (id) => this.#driver.request({ kind: 'read', id }),
       nextId: () => this.#takeId(),
@@ -330,6 +331,7 @@ export class Replica {
       // While a fetched state is on its way to the disk, the log begins after what is visible here.
       pointAt: (index) =>
         index < this.#raft.log.start.index ? undefined : statePoint(this.#raft, asIndex(index)),
+      mayInstall: (scope, point) => mayInstall(this.#raft, scope, point),
       install: (point, write) => this.#driver.request({ kind: 'state_installed', point }, write),
       recover: (write, committed) => {
         const id = this.#takeId();

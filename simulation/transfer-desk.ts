@@ -8,7 +8,7 @@
 
 import type { DriverLog, StateWrite } from '../src/runtime/driver-log.ts';
 import type { Entry, StatePoint } from '../src/single-leader/entry.ts';
-import type { RaftNotice } from '../src/single-leader/events.ts';
+import type { RaftNotice, StateScope } from '../src/single-leader/events.ts';
 import type { Application } from './application.ts';
 import { type AppliedState, decodeCommand, type NodeMessage, type WriteCommand } from './commands.ts';
 
@@ -22,6 +22,8 @@ export interface TransferDeskPorts {
   readonly leader: () => string | undefined;
   /** What a state through this index has to carry along; undefined while the log has moved on from it. */
   readonly pointAt: (index: number) => StatePoint | undefined;
+  /** The core still needs a state as it was asked for. */
+  readonly mayInstall: (scope: StateScope, point: StatePoint) => boolean;
   /** Tells the core, and makes the state durable with what the core writes. */
   readonly install: (point: StatePoint, write: StateWrite) => void;
   /** Proposes a write again as the leader; calls back once it is committed. */
@@ -57,8 +59,9 @@ export class TransferDesk {
   }
 
   applied(): void {
-    const state = this.#ports.application.state();
-    const due = this.#asked.filter(({ atLeast }) => atLeast <= state.index);
+    const { application } = this.#ports;
+    const state = application.state();
+    const due = this.#asked.filter(({ atLeast }) => atLeast <= application.index());
     const point = due.length === 0 ? undefined : this.#ports.pointAt(state.index);
     if (point === undefined) return;
     this.#asked = this.#asked.filter(({ atLeast }) => atLeast > state.index);
@@ -69,6 +72,7 @@ export class TransferDesk {
     const needed = this.#needed;
     if (needed === undefined || point.index < needed.atLeast) return;
     this.#needed = undefined;
+    if (!this.#ports.mayInstall(needed.scope, point)) return;
     const isOlder = point.index <= this.#ports.application.plannedIndex();
     if (isOlder && needed.scope === 'changes') return;
     const operations = this.#ports.application.replaceBy(state);

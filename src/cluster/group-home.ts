@@ -54,6 +54,7 @@ export class GroupHome {
       ...{ clock, readMsMax: settings.readMsMax },
       ask: () => this.desk.read(),
       appliedIndex: () => this.#replica?.appliedIndex ?? 0,
+      lineage: () => this.#replica?.raft.lineage ?? 0,
       hurry: () => options.store.hurry(),
     });
     this.recovered = new GroupRecovered({
@@ -220,6 +221,12 @@ export class GroupHome {
     return this.#replica?.raft.role.kind === 'leader' && !isLeaderReady(this.#replica);
   }
 
+  /** Taken in again as what it was, it would be given documents. */
+  #isWitnessFencedOut(): boolean {
+    const { fencedOut, members } = this.status();
+    return fencedOut && members.some(({ id, kind }) => id === this.id && kind === 'witness');
+  }
+
   #notice(notice: RaftNotice): void {
     this.desk.answer(notice);
     switch (notice.kind) {
@@ -244,7 +251,7 @@ export class GroupHome {
         this.announce();
         return;
       case 'state_needed':
-        if (this.status().members.some(({ id, kind }) => id === this.id && kind === 'witness')) {
+        if (this.#isWitnessFencedOut()) {
           this.options.log.error(
             { from: notice.from },
             'the group went on without what this witness has: start it with an empty data directory',

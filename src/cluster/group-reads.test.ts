@@ -2,16 +2,18 @@ import { expect, it } from 'vitest';
 import { systemClock } from '../runtime/system-clock.ts';
 import { GroupReads } from './group-reads.ts';
 
-function readsAt(applied: { index: number }) {
+function readsAt(applied: { index: number; lineage?: number; onAsk?: () => void }) {
   const hurried = { count: 0 };
   const asked = { count: 0 };
   const reads = new GroupReads({
     ...{ clock: systemClock, readMsMax: 10_000 },
     ask: async () => {
       asked.count += 1;
+      applied.onAsk?.();
       return { kind: 'ready', index: applied.index, by: 'quorum' };
     },
     appliedIndex: () => applied.index,
+    lineage: () => applied.lineage ?? 0,
     hurry: () => {
       hurried.count += 1;
     },
@@ -62,4 +64,20 @@ it('asks once for reads that arrive together, and again for a later one', async 
   expect(asked.count).toBe(1);
   await reads.barrier();
   expect(asked.count).toBe(2);
+});
+
+it('asks again, and does not know how old things are, when a forced membership replaces what was confirmed', async () => {
+  const applied = { index: 3, lineage: 0, onAsk: () => {} };
+  const { reads, asked } = readsAt(applied);
+  await reads.barrier();
+  expect(reads.stalenessMs()).toBeDefined();
+  applied.onAsk = () => {
+    if (asked.count === 2) applied.lineage = 9;
+  };
+  const reading = reads.barrier();
+  await reading;
+  expect(asked.count).toBe(3);
+  applied.lineage = 10;
+  expect(reads.stalenessMs()).toBeUndefined();
+  reads.close();
 });

@@ -8,6 +8,9 @@
  * A confirmed read says more than its own answer: what was applied when it became ready includes everything that was
  * acknowledged when it was asked for. So its start bounds the staleness of whatever is read here later, by this node's
  * clock alone. While somebody wants to know, one read after the other keeps that bound small.
+ *
+ * An index says so only of the log that it was confirmed for: when a forced membership replaces that by another one, a read
+ * is asked for again, and how old things are is not known any more.
  */
 
 import { failure } from '../errors.ts';
@@ -25,6 +28,8 @@ export interface ReadsOptions {
   readonly readMsMax: number;
   readonly ask: () => Promise<ReadAnswer>;
   readonly appliedIndex: () => number;
+  /** The term in which a membership was last forced. */
+  readonly lineage: () => number;
   /** What is applied patiently is awaited now. */
   readonly hurry: () => void;
 }
@@ -41,7 +46,7 @@ export class GroupReads {
   #settling: { readonly index: number; readonly callback: () => void }[] = [];
   #awaiting = 0;
   #asking: Promise<ReadAnswer> | undefined;
-  #freshAt: number | undefined;
+  #fresh: { readonly at: number; readonly lineage: number } | undefined;
   #wantedUntil = 0;
   #isConfirming = false;
   #isClosed = false;
@@ -51,20 +56,28 @@ export class GroupReads {
   }
 
   async barrier(): Promise<ReadBarrier> {
-    const { clock, readMsMax } = this.#options;
+    const { clock, lineage, readMsMax } = this.#options;
     const deadline = clock.monotonic() + readMsMax;
     while (!this.#isClosed) {
       const askedAt = clock.monotonic();
+      const askedIn = lineage();
       const answer = await this.#askWithOthers();
       if (answer.kind === 'ready') {
         await this.appliedThrough(answer.index, Math.max(0, deadline - clock.monotonic()));
-        this.#freshAt = Math.max(this.#freshAt ?? askedAt, askedAt);
-        return { index: answer.index, by: answer.by };
+        if (lineage() === askedIn) {
+          this.#confirm(askedAt, askedIn);
+          return { index: answer.index, by: answer.by };
+        }
       }
       if (clock.monotonic() >= deadline) break;
       await this.#pause(retryMs);
     }
     throw failure('service_unavailable', 'No leader confirmed the read in time.');
+  }
+
+  #confirm(at: number, lineage: number): void {
+    const before = this.#fresh?.lineage === lineage ? this.#fresh.at : at;
+    this.#fresh = { at: Math.max(before, at), lineage };
   }
 
   /** Reads of one turn of the event loop are one question to the core: it is asked after all of them began. */
@@ -129,7 +142,8 @@ export class GroupReads {
     const now = this.#options.clock.monotonic();
     this.#wantedUntil = now + wantedMs;
     if (!this.#isConfirming) void this.#keepConfirming();
-    return this.#freshAt === undefined ? undefined : now - this.#freshAt;
+    const fresh = this.#fresh;
+    return fresh === undefined || fresh.lineage !== this.#options.lineage() ? undefined : now - fresh.at;
   }
 
   /** More is applied. */

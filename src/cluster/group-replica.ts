@@ -17,10 +17,10 @@ import { DriverLog, type GroupWrite, type ReadLog } from '../runtime/driver-log.
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { Entry, LogPosition, StatePoint } from '../single-leader/entry.ts';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
-import type { RaftNotice, RaftRequest } from '../single-leader/events.ts';
+import type { RaftNotice, RaftRequest, StateScope } from '../single-leader/events.ts';
 import { lastIndex } from '../single-leader/log.ts';
 import type { RaftMessage } from '../single-leader/messages.ts';
-import { createRaft, raftCore } from '../single-leader/raft.ts';
+import { createRaft, mayInstall, raftCore } from '../single-leader/raft.ts';
 import type { Raft, RaftOptions } from '../single-leader/state.ts';
 import type { Operation, Store } from '../store/store.ts';
 import type { CommittedEntry } from './group.ts';
@@ -51,6 +51,12 @@ export interface ReplicaOptions {
   readonly broken: (error: unknown) => void;
 }
 
+export interface FetchedState {
+  readonly point: StatePoint;
+  /** As what it was asked for. */
+  readonly scope: StateScope;
+}
+
 export class GroupReplica {
   readonly #options: ReplicaOptions;
   readonly #raft: Raft;
@@ -60,6 +66,7 @@ export class GroupReplica {
   readonly #applies = new Set<Promise<void>>();
   readonly #installs = new Set<(isDurable: boolean) => void>();
   #applied: number;
+  #isInstalling = false;
   #isOver = false;
 
   constructor(options: ReplicaOptions) {
@@ -97,8 +104,12 @@ export class GroupReplica {
     return this.#raft;
   }
 
+  /**
+   * Through where the group's log is applied and visible here, or need not be. 0 while a fetched state is on its way: what
+   * that replaces may reach further and be what the group went on without, so nobody may count on it any more.
+   */
   get appliedIndex(): number {
-    return this.#applied;
+    return this.#isInstalling ? 0 : Math.max(this.#applied, this.#raft.log.start.index);
   }
 
   get lastIndex(): number {
@@ -130,18 +141,24 @@ export class GroupReplica {
 
   /**
    * Makes `operations`, which put a fetched state in its place, durable with the log that goes on after it. Gives
-   * undefined when that did not happen, or a function to call once the state is visible.
+   * undefined when that did not happen, or a function to call once the state is visible. It did not when this life ended, or
+   * when another state is needed here by now.
    */
-  async installState(point: StatePoint, operations: readonly Operation[]): Promise<(() => void) | undefined> {
+  async installState(
+    { point, scope }: FetchedState,
+    operations: readonly Operation[],
+  ): Promise<(() => void) | undefined> {
     const isDurable = await new Promise<boolean>((resolve) => {
-      if (this.#isOver) return resolve(false);
+      if (this.#isOver || !mayInstall(this.#raft, scope, point)) return resolve(false);
       this.#installs.add(resolve);
+      this.#isInstalling = true;
       const write: GroupWrite = { kind: 'state', operations, durable: () => resolve(true) };
       this.#guard(() => this.#driver.request({ kind: 'state_installed', point }, write));
     });
     if (!isDurable) return undefined;
     return () => {
       this.#applied = point.index;
+      this.#isInstalling = false;
       if (!this.#isOver) this.#options.applied();
     };
   }

@@ -4,6 +4,7 @@ import { write } from '../database/test-database.ts';
 import { until } from '../runtime/test-peers.ts';
 import {
   type ClusterNode,
+  type ClusterNodeOptions,
   closeClusterNodes,
   createDirectory,
   leaderAmong,
@@ -22,8 +23,8 @@ const names = ['n1', 'n2', 'n3'];
 
 afterEach(closeClusterNodes);
 
-async function started() {
-  const nodes = await Promise.all(names.map((name) => startClusterNode(name, names)));
+async function started(options: ClusterNodeOptions = {}) {
+  const nodes = await Promise.all(names.map((name) => startClusterNode(name, names, undefined, options)));
   const leader = await leaderAmong(nodes);
   await leader.cluster.createDatabase('ledger', { strategy: 'single-leader', ack });
   await writeMany(leader, 'first', 5);
@@ -123,5 +124,29 @@ describe('a member that was away longer than the log reaches', () => {
     });
     await untilEqual(all);
     expect(fetches(back)).not.toEqual([]);
+  });
+});
+
+describe('a witness that is to be a learner, with the data directory that it has', () => {
+  it('fetches every document, though its log goes on where it was', async () => {
+    const { nodes, leader } = await started({ isAdvertised: true });
+    const { nodes: membership } = leader.cluster;
+    const witness = await startClusterNode('w', names, undefined, {
+      isAdvertised: true,
+      mayFound: false,
+    });
+    await membership.add({ name: 'w', url: witness.url, kind: 'witness' });
+    await writeMany(leader, 'meanwhile', 20);
+    await until(() => expect(witness.cluster.status().commit).toBe(leader.cluster.status().commit));
+    expect(witness.databases.has('ledger')).toBe(false);
+    await membership.remove('w');
+    await writeMany(leader, 'after', 2);
+    await membership.add({ name: 'w', url: witness.url, kind: 'learner' });
+    await untilEqual([...nodes, witness]);
+    expect(fetches(witness).join()).toContain('whole');
+    // Its answer may take a moment longer than the state.
+    await until(async () => void (await membership.promote('w')));
+    await writeMany(leader, 'as a voter', 2);
+    await untilEqual([...nodes, witness]);
   });
 });

@@ -47,6 +47,7 @@ import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
 import { callKind, letterKind, truncateKind } from './group-kinds.ts';
+import type { FetchedState } from './group-replica.ts';
 import { type GroupSettings, groupDefaults } from './group-settings.ts';
 import type { GroupStanding } from './group-status.ts';
 import { decodeThrough } from './group-truncation.ts';
@@ -169,7 +170,7 @@ export interface Group {
   /** What whoever installs the state that is applied here through `index` has to know; undefined: not known here. */
   statePoint(index: number): StatePoint | undefined;
   /** See GroupReplica.installState. */
-  installState(point: StatePoint, operations: readonly Operation[]): Promise<(() => void) | undefined>;
+  installState(state: FetchedState, operations: readonly Operation[]): Promise<(() => void) | undefined>;
   /** For the transport's `onMessage`. @throws GarbageError */
   receive(from: string, kind: number, bytes: Uint8Array): void;
   /** For the transport's `onRequest`; undefined for a kind that belongs to somebody else. */
@@ -324,8 +325,8 @@ class NodeGroup implements Group {
     return isKnown ? statePoint(raft, asIndex(index)) : undefined;
   }
 
-  async installState(point: StatePoint, operations: readonly Operation[]): Promise<(() => void) | undefined> {
-    return this.#home.replica?.installState(point, operations);
+  async installState(...state: Parameters<Group['installState']>): ReturnType<Group['installState']> {
+    return this.#home.replica?.installState(...state);
   }
 
   receive(from: string, kind: number, bytes: Uint8Array): void {

@@ -63,7 +63,7 @@ export class NodeAdministration implements ClusterNodes {
     if (member.kind === 'witness') {
       throw failure(
         'conflict',
-        `${name} is a witness, which has no documents: remove it, and add it as a learner with an empty data directory.`,
+        `${name} is a witness, which has no documents: remove it, and add it as a learner.`,
       );
     }
     const outcome = await this.#context.group().promoteLearner(member.id);

@@ -97,6 +97,8 @@ export class StateTarget {
 
   async #fetch(need: StateNeed): Promise<void> {
     const { catalog, databases, log, store } = this.#context;
+    // Fenced out meanwhile, or taken in again: the core asks for what it needs now.
+    if (need.scope !== this.#scopeNeeded()) return;
     const basis = catalog.appliedIndex();
     // The log of another leader may have reached back far enough.
     if (need.scope === 'changes' && basis >= need.atLeast) return;
@@ -114,6 +116,13 @@ export class StateTarget {
     }
     const { index } = opened.point;
     log.info({ from: need.from, basis, index }, 'fetched the state of the group');
+  }
+
+  /** As the core has it: what is here is not a part of what the group has, or a witness has nothing. */
+  #scopeNeeded(): StateNeed['scope'] {
+    const { fencedOut, id, members } = this.#context.group().status();
+    const isWitness = members.some((member) => member.id === id && member.kind === 'witness');
+    return fencedOut || isWitness ? 'whole' : 'changes';
   }
 
   #positions(): DatabasePosition[] {
@@ -154,7 +163,8 @@ export class StateTarget {
     await catalog.alone(async () => {
       if (catalog.appliedIndex() !== basis) throw new Error('entries were applied meanwhile');
       // What is on its way to being applied belongs to the state that goes, and must not come after the other.
-      if (scope === 'whole' && group().status().commit > basis) throw new Error('not all is applied yet');
+      const { applied, commit } = group().status();
+      if (scope === 'whole' && commit > applied) throw new Error('not all is applied yet');
       if (scope === 'changes' && point.index <= basis)
         throw new Error('the state is older than what is here');
       await this.#makeRoom(scope, draft);
@@ -164,10 +174,10 @@ export class StateTarget {
       let visible: (() => void) | undefined;
       const isDurable = await databases.exchange({ placed, dropped }, async (operations) => {
         const batch = [...operations, ...(await draft.operations()), appliedOperation(point)];
-        visible = await group().installState(point, batch);
+        visible = await group().installState({ point, scope }, batch);
         return visible !== undefined;
       });
-      if (!isDurable) throw new Error('the replica ended before the state was durable');
+      if (!isDurable) throw new Error('the replica ended before the state was durable, or needs another one');
       catalog.stateInstalled(point.index);
       visible?.();
     });

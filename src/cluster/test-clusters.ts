@@ -62,6 +62,7 @@ export function refusingCatalog({ store, uuid }: TestDataDirectory, count: numbe
 
 export interface ClusterNode {
   readonly name: string;
+  readonly url: string;
   readonly directory: TestDataDirectory;
   readonly databases: Databases;
   readonly cluster: Cluster;
@@ -82,10 +83,17 @@ export async function closeClusterNodes(): Promise<void> {
   await closeTestNodes();
 }
 
+export interface ClusterNodeOptions {
+  /** It says where others reach it, as who takes nodes in must. */
+  readonly isAdvertised?: boolean;
+  readonly mayFound?: boolean;
+}
+
 export async function startClusterNode(
   name: string,
   names: readonly string[],
   directory: TestDataDirectory = createDirectory(),
+  { isAdvertised = false, mayFound = true }: ClusterNodeOptions = {},
 ): Promise<ClusterNode> {
   let opened: OpenCluster | undefined;
   const complaints: string[] = [];
@@ -99,7 +107,12 @@ export async function startClusterNode(
   });
   const { store, uuid } = directory;
   const clockAndRandom = { clock: systemClock, random: systemRandom };
-  const addresses = new Addresses({ self: name, url: undefined, fixed: [], learned: [] });
+  const addresses = new Addresses({
+    self: name,
+    url: isAdvertised ? node.url : undefined,
+    fixed: [],
+    learned: [],
+  });
   const cluster = new Cluster({
     ...{ ...clockAndRandom, tickMs: 20, followerWrites: 'forward' },
     ...{ addresses, transport: node.transport, hasSecret: false, leaderChoice: 'elected', readLease: false },
@@ -114,14 +127,14 @@ export async function startClusterNode(
     complaints.push(`${message} ${String(Object.values(fields))}`);
   opened = await openCluster(cluster, {
     ...{ ...clockAndRandom, store, databases, diskUuid: uuid, self: name, transport: node.transport },
-    ...{ peers: names.filter((peer) => peer !== name), mayFound: true, addresses },
+    ...{ peers: names.filter((peer) => peer !== name), mayFound, addresses },
     ...{ leaderChoice: 'elected', readLease: false },
     log: { info: () => {}, warn: complain, error: complain },
     settings: shortLogs,
   });
   const closing = opened;
   const started: Running = {
-    ...{ name, directory, databases, cluster, complaints, node },
+    ...{ name, url: node.url, directory, databases, cluster, complaints, node },
     async close() {
       running.delete(started);
       await closing.close();

@@ -44,8 +44,11 @@ export async function transfer(options: TransferOptions): Promise<Transferred> {
     ...{ ...to, clock: systemClock },
     log: { ...silent, warn: (detail) => warnings.push(detail) },
     group: () => ({
-      status: () => ({ commit: to.catalog.appliedIndex() }) as never,
-      installState: async (_point, operations) => {
+      status: () => {
+        const applied = to.catalog.appliedIndex();
+        return { applied, commit: applied, fencedOut: scope === 'whole', members: [] } as never;
+      },
+      installState: async (_state, operations) => {
         await to.store.commit(operations);
         return () => {};
       },

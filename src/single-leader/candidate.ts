@@ -49,6 +49,18 @@ export function tickElection(raft: Raft): void {
   // Whoever may not stand knows of no leader either, after so long a silence.
   if (role.kind !== 'follower' || role.leader !== undefined) becomeFollower(raft, raft.term, undefined);
   resetElectionTimer(raft);
+  askAround(raft);
+}
+
+/**
+ * Whoever stands learns from the answers that the others have gone on to another term or lineage. Whoever does not has to ask
+ * all the same: a witness that a forced membership went on without would wait for its leader for ever. Nothing is read.
+ */
+function askAround(raft: Raft): void {
+  for (const id of otherElectors(raft)) {
+    send(raft, id, { kind: 'read_index_request', request: raft.nextReadRequest });
+    raft.nextReadRequest += 1;
+  }
 }
 
 /** With an appointed leader only the one appointed last stands unasked: it may have been away for a moment. */

@@ -35,7 +35,8 @@ export type RaftRequest =
   | { readonly kind: 'truncate_prefix'; readonly through: LogIndex }
   /**
    * A state that `state_needed` asked for is applied; it includes everything through `point`. The driver makes it
-   * durable with, or before, the `persist` that follows.
+   * durable with, or before, the `persist` that follows. Until it is visible, nothing that is applied here counts for a
+   * `read_ready`: what is on its way out may have a higher index and not be what the group has.
    */
   | { readonly kind: 'state_installed'; readonly point: StatePoint };
 
@@ -92,6 +93,9 @@ export type MembershipOutcome =
   /** Leadership was lost: the change may or may not come about. */
   | 'unknown';
 
+/** Of a state that is fetched: what changed since the applied index, or everything, as nothing here can be built upon. */
+export type StateScope = 'changes' | 'whole';
+
 export type RaftNotice =
   /** Did not happen. `leader` is who to ask, if known. */
   | {
@@ -108,7 +112,7 @@ export type RaftNotice =
       readonly outcome: AckOutcome;
       readonly receipt: Receipt;
     }
-  /** A read that sees everything applied through `index` is linearizable. */
+  /** A read that sees everything applied through `index` is linearizable, as long as the lineage is the same. */
   | {
       readonly kind: 'read_ready';
       readonly id: number;
@@ -144,7 +148,7 @@ export type RaftNotice =
       readonly kind: 'state_needed';
       readonly from: NodeId;
       readonly atLeast: LogIndex;
-      readonly scope: 'changes' | 'whole';
+      readonly scope: StateScope;
     };
 
 export type RaftEffect = CoreEffect<RaftMessage, LogWrite, Entry, RaftNotice>;

@@ -9,14 +9,16 @@
  *     too short      1:1                      → rejected, with a hint where to try
  *
  * In one lineage a committed entry is never contradicted. After a forced membership it can be: this replica then
- * holds, perhaps applied, what the group went on without. It hands that over and fetches the whole state.
+ * holds, perhaps applied, what the group went on without. It hands that over and fetches the whole state. So does a
+ * witness that is to be something else: it has no documents of what came before.
  */
 
 import { assert } from '../errors.ts';
 import type { NodeId } from '../replication/strategy.ts';
-import type { Entry, LogIndex, StatePoint } from './entry.ts';
-import { asIndex, greater, lesser, plus } from './entry.ts';
+import type { Entry, LogIndex, Membership, StatePoint } from './entry.ts';
+import { asIndex, lesser, plus } from './entry.ts';
 import { lastCommonEpoch } from './epochs.ts';
+import type { StateScope } from './events.ts';
 import { holds, lastIndex, lastPossibleAgreement } from './log.ts';
 import { append, membershipOf, resetTo, truncate } from './log-changes.ts';
 import { hasSay, memberOf } from './membership.ts';
@@ -48,20 +50,22 @@ export function receiveAppend(raft: Raft, from: NodeId, request: AppendRequest):
   switch (fit.kind) {
     case 'diverged':
       // Any state of the leader will do, and it may have none as new as this: perhaps it waits for this replica to commit.
-      // What differs may have begun long before it shows.
-      askForState(raft, from, {
-        ...{ atLeast: asIndex(0), scope: 'whole' },
-        recoverFrom: plus(raft.log.start.index, 1),
-      });
+      askForState(raft, from, asIndex(0));
       return;
     case 'gap':
       reject(raft, from, request);
       return;
-    case 'fits':
+    case 'fits': {
+      const end = endOfWitnessing(raft, fit.entries);
+      if (end !== undefined) {
+        askForState(raft, from, end);
+        return;
+      }
       if (fit.entries.length > 0) take(raft, fit.entries);
       commitThrough(raft, lesser(request.commit, fit.through));
       sendWhenDurable(raft, from, { kind: 'append_accepted', match: fit.through });
       return;
+    }
   }
 }
 
@@ -120,44 +124,65 @@ export function receiveStateOffer(raft: Raft, from: NodeId, { point }: StateOffe
     sendWhenDurable(raft, from, { kind: 'append_accepted', match: raft.commit });
     return;
   }
-  const isWitness =
-    point.membership !== undefined && memberOf(point.membership, raft.self)?.kind === 'witness';
-  if (isWitness) {
-    installState(raft, point);
-    return;
-  }
-  const isForced = membershipOf(raft) !== undefined && !hasSay(membershipOf(raft), raft.lineage);
-  const scope = isForced ? 'whole' : 'changes';
-  const recoverFrom = plus(isForced ? raft.log.start.index : raft.commit, 1);
-  askForState(raft, from, { atLeast: point.index, scope, recoverFrom });
-}
-
-interface StateNeed {
-  readonly atLeast: LogIndex;
-  readonly scope: 'changes' | 'whole';
-  /** Entries from here on may be nowhere else. */
-  readonly recoverFrom: LogIndex;
+  if (isWitness(point.membership, raft.self)) installState(raft, point);
+  else askForState(raft, from, point.index);
 }
 
 /** Asks once for each leader, and again when the transfer should have ended long ago. */
-function askForState(raft: Raft, from: NodeId, { atLeast, scope, recoverFrom }: StateNeed): void {
+function askForState(raft: Raft, from: NodeId, atLeast: LogIndex): void {
+  const scope = scopeOfState(raft);
   const asked = raft.stateAsked;
-  const isUnderWay = asked?.from === from && raft.now - asked.atTick < raft.options.stateTransferTicksMax;
-  if (isUnderWay) return;
-  raft.stateAsked = { from, atTick: raft.now, recoverFrom, scope };
+  const isSame = asked?.from === from && asked.scope === scope;
+  if (isSame && raft.now - asked.atTick < raft.options.stateTransferTicksMax) return;
+  raft.stateAsked = { from, atTick: raft.now, scope };
   notify(raft, { kind: 'state_needed', from, atLeast, scope });
+}
+
+/**
+ * Which state this replica could build upon now. It changes while one is fetched: a replica is fenced out, or catches up
+ * by the log of another leader.
+ */
+function scopeOfState(raft: Raft): StateScope {
+  return isFencedOut(raft) || isWitness(membershipOf(raft), raft.self) ? 'whole' : 'changes';
+}
+
+/**
+ * A state that was fetched as `scope` still has its place here. Changes are of the lineage that they are laid over:
+ * whoever they were asked of may have gone over to a forced one meanwhile, where there is less than here, or something else.
+ */
+export function maySettleIn(raft: Raft, scope: StateScope, { membership }: StatePoint): boolean {
+  if (scope !== scopeOfState(raft)) return false;
+  return scope === 'whole' || membershipOf(raft) === undefined || membership?.lineage === raft.lineage;
+}
+
+/** Of new entries the one from which on this replica, a witness, is to be something else, or nothing. */
+function endOfWitnessing(raft: Raft, entries: readonly Entry[]): LogIndex | undefined {
+  if (!isWitness(membershipOf(raft), raft.self)) return undefined;
+  const isEnd = ({ body }: Entry) => body.kind === 'membership' && !isWitness(body.membership, raft.self);
+  return entries.find(isEnd)?.index;
+}
+
+function isFencedOut(raft: Raft): boolean {
+  const membership = membershipOf(raft);
+  return membership !== undefined && !hasSay(membership, raft.lineage);
+}
+
+function isWitness(membership: Membership | undefined, id: NodeId): boolean {
+  return membership !== undefined && memberOf(membership, id)?.kind === 'witness';
 }
 
 /** The applied state now includes everything through `point`. */
 export function installState(raft: Raft, point: StatePoint): void {
-  const asked = raft.stateAsked;
+  // A witness goes on as one from any position.
+  const isNews = isFencedOut(raft) || !isWitness(point.membership, raft.self);
+  const isWhole = scopeOfState(raft) === 'whole' && isNews;
   raft.stateAsked = undefined;
   // The group may have gone on to another term while the state was on its way.
   if (point.term > raft.term) becomeFollower(raft, point.term, undefined);
-  if (asked?.scope === 'whole') {
-    // An epoch that both have says that they are equal up to where it began.
+  if (isWhole) {
+    // What differs may have begun long before it shows; an epoch that both have says that they are equal up to where it began.
     const agreed = lastCommonEpoch(raft.epochs, point.epochs)?.firstIndex ?? asIndex(0);
-    resetTo(raft, point, greater(asked.recoverFrom, plus(agreed, 1)));
+    resetTo(raft, point, plus(agreed, 1));
   } else if (point.index <= raft.commit) {
     return;
   } else if (holds(raft.log, point)) {

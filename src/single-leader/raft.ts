@@ -32,8 +32,8 @@ import { evaluateCandidate, evaluatePreCandidate, force, promote, tickElection }
 import type { LogIndex, Membership, StatePoint } from './entry.ts';
 import { asIndex, asTerm, greater, lesser } from './entry.ts';
 import { checkEpochs, epochsIn } from './epochs.ts';
-import type { DurableState, RaftEffect, RaftEvent } from './events.ts';
-import { installState } from './follower.ts';
+import type { DurableState, RaftEffect, RaftEvent, StateScope } from './events.ts';
+import { installState, maySettleIn } from './follower.ts';
 import { evaluateLeader, propose, reject, tickLeader } from './leader.ts';
 import { checkLog, createLog, entryAt, lastIndex } from './log.ts';
 import { forgetPrefix, membershipOf, membershipsIn, placedAt, pointAt } from './log-changes.ts';
@@ -262,6 +262,14 @@ function checkLeader(raft: Raft, role: LeaderRole): void {
  */
 export function statePoint(raft: Raft, index: LogIndex): StatePoint {
   return pointAt(raft, index);
+}
+
+/**
+ * To be asked right before `state_installed` is told, in the same turn: whether a state that was fetched as `scope` may take
+ * the place of what is applied here. If not, it is dropped, and the core asks again for what it needs by then.
+ */
+export function mayInstall(raft: Raft, scope: StateScope, point: StatePoint): boolean {
+  return maySettleIn(raft, scope, point);
 }
 
 /** The replica as a driver holds it. */

@@ -3,7 +3,7 @@
 import type { NodeId } from '../replication/strategy.ts';
 import type { AckRule } from './ack-policy.ts';
 import type { Epoch, LogIndex, LogPosition, Term } from './entry.ts';
-import type { RaftEffect, RoleName } from './events.ts';
+import type { RaftEffect, RoleName, StateScope } from './events.ts';
 import type { Log } from './log.ts';
 import type { PlacedMembership } from './membership.ts';
 import type { CandidacyReason } from './messages.ts';
@@ -61,9 +61,7 @@ export const raftDefaults: RaftOptions = {
 interface StateAsked {
   readonly from: NodeId;
   readonly atTick: number;
-  readonly scope: 'changes' | 'whole';
-  /** Entries from here on may be nowhere else: they are handed over when the state replaces the log. */
-  readonly recoverFrom: LogIndex;
+  readonly scope: StateScope;
 }
 
 export interface FollowerRole {
