@@ -7,11 +7,14 @@ import {
   type ReadAsk,
   type ReadState,
   type ReadStep,
+  type Repair,
   readIsLate,
   readOutcome,
   readRepairs,
   startRead,
 } from '../../src/leaderless/read-coordinator.ts';
+import { graveOf, tombstonesGraph } from '../../src/replication/graves.ts';
+import { idDigestOf } from '../../src/replication/hash-buckets.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { PeerReply, PeerRequest, ReadAnswer, ReadRequest, ToldRevision } from './messages.ts';
 import { lateAfterMs, type Process } from './process.ts';
@@ -95,18 +98,30 @@ class ReadRound {
   }
 
   #repair(): void {
-    for (const { to, revisions } of readRepairs(this.#state)) {
-      const name = `${to} ${revisions.map(({ revision }) => revision).join()}`;
+    for (const repair of readRepairs(this.#state)) {
+      const { grave, revisions, to } = repair;
+      const name = `${to} ${revisions.map(({ revision }) => revision).join()} ${grave.join()}`;
       if (this.#repairing.has(name)) continue;
       this.#repairing.add(name);
-      const request: PeerRequest = { kind: 'repair', revisions };
-      const heard = (reply: PeerReply) => {
-        if (reply.kind === 'durable')
-          this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions }));
-      };
-      if (to === this.#process.self) this.#process.after(0, () => this.#own(request, heard));
-      else this.#process.calls.ask(to, request, heard);
+      if (revisions.length === 0) this.#bury(repair);
+      else this.#send(to, { kind: 'repair', revisions }, () => this.#bury(repair));
     }
+  }
+
+  #bury({ grave, revisions, to }: Repair<ToldRevision>): void {
+    const done = () =>
+      this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave }));
+    const graves = [graveOf(idDigestOf(this.#id, digest128), tombstonesGraph(grave))];
+    if (grave.length === 0) done();
+    else this.#send(to, { kind: 'bury', graves }, done);
+  }
+
+  #send(to: string, request: PeerRequest, durable: () => void): void {
+    const heard = (reply: PeerReply) => {
+      if (reply.kind === 'durable') durable();
+    };
+    if (to === this.#process.self) this.#process.after(0, () => this.#own(request, heard));
+    else this.#process.calls.ask(to, request, heard);
   }
 
   #answerWithFewer(): void {

@@ -126,6 +126,7 @@ class ReadRound {
     });
   }
 
+  /** Over HTTP nobody tells of a grave, so nobody is told of one. */
   #repair({ to, revisions }: Repair<HeldDocument>): void {
     const fresh = revisions.filter(({ revision }) => !this.#sent.has(`${to} ${revision}`));
     if (fresh.length === 0) return;
@@ -137,7 +138,7 @@ class ReadRound {
   async #send(to: string, revisions: readonly HeldDocument[]): Promise<void> {
     try {
       for (const held of revisions) await this.#group.replica(to).insert(await this.#whole(held));
-      this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions }));
+      this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave: [] }));
     } catch (error) {
       this.#errors.set(to, error);
       this.#group.tellFault({ replica: to, during: 'repair', error });

@@ -4,8 +4,9 @@
  */
 
 import { decodeGraph, encodeGraph } from '../document/graph-codec.ts';
-import { compareRevisions, type Revision } from '../document/revision.ts';
-import { graphOf, type RevisionGraph } from '../document/revision-graph.ts';
+import type { Revision } from '../document/revision.ts';
+import type { RevisionGraph } from '../document/revision-graph.ts';
+import { tombstonesGraph } from '../replication/graves.ts';
 
 /** A graph begins with its version; the digits that a revision begins with are higher. */
 const versionMax = 0x2f;
@@ -18,6 +19,5 @@ export function encodeGrave(graph: RevisionGraph): Uint8Array {
 export function decodeGrave(bytes: Uint8Array): RevisionGraph {
   if (bytes[0]! <= versionMax) return decodeGraph(bytes);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  const leaves = (text.split(',') as Revision[]).sort((a, b) => compareRevisions(b, a));
-  return graphOf(leaves.map((revision) => ({ revision, parents: [], deleted: true, stored: false })));
+  return tombstonesGraph(text.split(',') as Revision[]);
 }

@@ -55,7 +55,7 @@ describe('a leaderless read', () => {
     expect(readOutcome(one.state).kind).toBe('open');
     const two = addReadReply(one.state, full('n1', v7));
     expect(two.asks).toEqual([]);
-    expect(readOutcome(two.state)).toEqual({ kind: 'answered', leaves: [v7], from: ['n1', 'n2'] });
+    expect(readOutcome(two.state)).toEqual({ kind: 'answered', leaves: [v7], grave: [], from: ['n1', 'n2'] });
     expect(readRepairs(two.state)).toEqual([]);
   });
 
@@ -64,16 +64,16 @@ describe('a leaderless read', () => {
     expect(differs.asks).toEqual([{ to: 'n2', want: 'full' }]);
     expect(readOutcome(differs.state).kind).toBe('open');
     const { state } = addReadReply(differs.state, full('n2', v7));
-    expect(readOutcome(state)).toEqual({ kind: 'answered', leaves: [v7], from: ['n1', 'n2'] });
-    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [v7] }]);
+    expect(readOutcome(state)).toEqual({ kind: 'answered', leaves: [v7], grave: [], from: ['n1', 'n2'] });
+    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [v7], grave: [] }]);
   });
 
   it('answers both siblings, and gives each replica the one it lacks', () => {
     const state = toldOf({}, full('n1', v7), digestFrom('n2', sibling), full('n2', sibling));
     expect(readOutcome(state)).toMatchObject({ kind: 'answered', leaves: [sibling, v7] });
     expect(readRepairs(state)).toEqual([
-      { to: 'n1', revisions: [sibling] },
-      { to: 'n2', revisions: [v7] },
+      { to: 'n1', revisions: [sibling], grave: [] },
+      { to: 'n2', revisions: [v7], grave: [] },
     ]);
   });
 
@@ -91,7 +91,7 @@ describe('a leaderless read', () => {
   it('answers that nothing is there, and repairs whoever knows nothing', () => {
     expect(readOutcome(toldOf({}, full('n1'), digestFrom('n2')))).toMatchObject({ leaves: [] });
     const state = toldOf({}, full('n1', v7), digestFrom('n2'));
-    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [v7] }]);
+    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [v7], grave: [] }]);
   });
 });
 
@@ -138,7 +138,7 @@ describe('a read whose replicas do not answer', () => {
     const late = readIsLate(toldOf({}, full('n1', v7)), 'n2').state;
     const done = closeRead(addReadReply(late, digestFrom('n3', v7)).state);
     expect(readRepairs(addReadReply(done, digestFrom('n2', v6)).state)).toEqual([
-      { to: 'n2', revisions: [v7] },
+      { to: 'n2', revisions: [v7], grave: [] },
     ]);
   });
 });
@@ -155,20 +155,48 @@ describe('a read of what some replicas have forgotten', () => {
 
   it('does not bring the dead back, to the client or to the replicas', () => {
     const state = toldOf({ digests: false }, full('n1', v7), buried);
-    expect(readOutcome(state)).toEqual({ kind: 'answered', leaves: [], from: ['n1', 'n2'] });
-    expect(readRepairs(state)).toEqual([]);
+    const grave = [tombstone.revision];
+    expect(readOutcome(state)).toEqual({ kind: 'answered', leaves: [], grave, from: ['n1', 'n2'] });
+    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [], grave }]);
+    const done = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [], grave }).state;
+    expect(readRepairs(done)).toEqual([]);
+  });
+
+  it('waits with blocking repair until who holds the dead was told that they are', () => {
+    const grave = [tombstone.revision];
+    const old = held('8-z', '7-a');
+    const state = toldOf({ digests: false, readRepair: 'blocking' }, full('n1', old, tombstone), buried);
+    expect(readOutcome(state).kind).toBe('open');
+    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [], grave }]);
+    const done = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [], grave }).state;
+    expect(readOutcome(done)).toMatchObject({ kind: 'answered', leaves: [], from: ['n1', 'n2'] });
+    expect(readRepairs(done)).toEqual([]);
+  });
+
+  it('does not send a grave what only ends the branches of a merge', () => {
+    const derived = { ...held(`8-${'0'.repeat(32)}`, '7-y'), deleted: true };
+    const other = { ...held('8-q', '7-y'), deleted: true };
+    const state = toldOf({ r: 3, digests: false }, full('n1', tombstone, derived), buried, full('n3', other));
+    expect(readRepairs(state).find(({ to }) => to === 'n2')?.revisions).toEqual([other]);
   });
 
   it('sends a tombstone to who has the dead, and not to who has buried it', () => {
     const state = toldOf({ r: 3, digests: false }, full('n1', v7), buried, full('n3', tombstone));
-    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [tombstone] }]);
+    expect(readRepairs(state)).toEqual([{ to: 'n1', revisions: [tombstone], grave: [] }]);
   });
 
   it('answers what was written anew', () => {
     const anew = held('9-e', '8-d');
     const state = toldOf({ digests: false }, full('n1', anew), buried);
     expect(readOutcome(state)).toMatchObject({ leaves: [anew] });
-    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [anew] }]);
+    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [anew], grave: [] }]);
+  });
+
+  it('keeps siblings of what was written anew', () => {
+    const [anew, sibling] = [held('9-e', '8-d'), held('8-y', '7-a')];
+    const state = toldOf({ digests: false }, full('n1', anew, sibling), buried);
+    expect(readOutcome(state)).toMatchObject({ leaves: [anew, sibling] });
+    expect(readRepairs(state)).toEqual([{ to: 'n2', revisions: [anew, sibling], grave: [] }]);
   });
 });
 
@@ -184,8 +212,8 @@ describe('read repair', () => {
     const state = toldOf(blocking, full('n1', v6), full('n2', v7));
     expect(readOutcome(state).kind).toBe('open');
     expect(readOutcome(closeRead(state))).toEqual({ kind: 'unreached', from: ['n2'], during: 'repair' });
-    const done = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [v7] }).state;
-    expect(readOutcome(done)).toEqual({ kind: 'answered', leaves: [v7], from: ['n1', 'n2'] });
+    const done = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [v7], grave: [] }).state;
+    expect(readOutcome(done)).toEqual({ kind: 'answered', leaves: [v7], grave: [], from: ['n1', 'n2'] });
     expect(readRepairs(done)).toEqual([]);
   });
 
@@ -194,7 +222,7 @@ describe('read repair', () => {
       { readRepair: 'blocking', r: 3 },
       ...[full('n1', v6), digestFrom('n2', v6), digestFrom('n3', v7), full('n3', v7)],
     );
-    const half = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [v7] }).state;
+    const half = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [v7], grave: [] }).state;
     expect(readRepairs(half).map(({ to }) => to)).toEqual(['n2']);
     expect(readOutcome(half).kind).toBe('open');
   });

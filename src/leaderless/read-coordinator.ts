@@ -16,14 +16,16 @@
  * 1. A replica counts towards R once it said what it holds: with all of it, or with the digest of what another sent.
  * 2. The answer is the union of everything that counted, never weaker than R and PR: fewer is `unreached`.
  * 3. A repair sends leaves that its receiver did not tell of; it takes nothing away, so siblings survive it.
- * 4. What is alive in one replica and in the grave of another is not part of the answer (replication/graves.ts).
+ * 4. What is alive in one replica and in the grave of another is not part of the answer (replication/graves.ts). Who holds
+ *    it is told of the grave: until then other replicas would answer otherwise.
  * 5. With blocking repair the answer waits until R replicas hold all of it. A later read then cannot see less.
  *
  * Left out: bodies (they ride in `Held`), deadlines (the driver says `late` and `closeRead`), how repairs travel.
  */
 
 import type { Digest, Revision } from '../document/revision.ts';
-import { judgeArrival } from '../replication/graves.ts';
+import { hasDerivedForm } from '../document/tree-projection.ts';
+import { believedLeaves } from '../replication/graves.ts';
 import type { LeaderlessSettings, QuorumKind } from '../replication/leaderless-settings.ts';
 import { type HeldRevision, lackingOf, unionOfHeld } from './held-revisions.ts';
 
@@ -56,8 +58,8 @@ export type ReadReply<Held extends HeldRevision> =
   | { readonly kind: 'digest'; readonly from: string; readonly digest: string | undefined }
   /** It cannot answer: it is gone, or does not know its own state yet. */
   | { readonly kind: 'refused'; readonly from: string }
-  /** It has these leaves of a repair durable. */
-  | { readonly kind: 'repaired'; readonly from: string; readonly revisions: readonly Held[] };
+  /** It has a repair durable: these leaves, and these tombstones as a grave. */
+  | ({ readonly kind: 'repaired'; readonly from: string } & Omit<Repair<Held>, 'to'>);
 
 export interface ReadAsk {
   readonly to: string;
@@ -94,14 +96,24 @@ export interface ReadStep<Held extends HeldRevision> {
 
 export type ReadOutcome<Held> =
   | { readonly kind: 'open' }
-  /** Leaves best first, none when no replica knows the document; who counted, owners and stand-ins. */
-  | { readonly kind: 'answered'; readonly leaves: readonly Held[]; readonly from: readonly string[] }
+  /**
+   * Leaves best first, none when no replica knows the document; the tombstones of all graves of it; who counted, owners and
+   * stand-ins.
+   */
+  | {
+      readonly kind: 'answered';
+      readonly leaves: readonly Held[];
+      readonly grave: readonly Revision[];
+      readonly from: readonly string[];
+    }
   /** Too few said what they hold; or, with blocking repair, too few took the answer. */
   | { readonly kind: 'unreached'; readonly from: readonly string[]; readonly during: 'read' | 'repair' };
 
 export interface Repair<Held> {
   readonly to: string;
   readonly revisions: readonly Held[];
+  /** The tombstones of the graves of which it is told, because what it holds is dead; none otherwise. */
+  readonly grave: readonly Revision[];
 }
 
 const notAnswered = { digest: undefined, holding: undefined };
@@ -123,7 +135,7 @@ export function addReadReply<Held extends HeldRevision>(
   if (before === undefined) return { state, asks: [] };
   switch (reply.kind) {
     case 'repaired':
-      return { state: withAsked(state, reply.from, repaired(state, before, reply.revisions)), asks: [] };
+      return { state: withAsked(state, reply.from, repaired(state, before, reply)), asks: [] };
     case 'refused':
       if (before.holding !== undefined) return { state, asks: [] };
       return decided(withAsked(state, reply.from, { ...before, status: 'refused' }));
@@ -183,7 +195,7 @@ export function readOutcome<Held extends HeldRevision>(state: ReadState<Held>): 
       return closed ? { kind: 'unreached', from: fresh, during: 'repair' } : { kind: 'open' }; // Invariant 5.
     }
   }
-  return { kind: 'answered', leaves: unionOf(state), from };
+  return { kind: 'answered', leaves: unionOf(state), grave: graveIn(state), from };
 }
 
 /**
@@ -198,15 +210,29 @@ export function readRepairs<Held extends HeldRevision>(state: ReadState<Held>): 
   // What replicas that agree on a grave hold is as it should be, too.
   if (holdings.size === 1) return [];
   const leaves = unionOf(state);
+  const dead = graveIn(state);
   const repairs: Repair<Held>[] = [];
   for (const [to, ask] of answers) {
     const holding = holdingOf(state, ask);
     const lacking = holding === undefined ? leaves : lackingOf(leaves, holding.held, digest);
-    // What is in its grave it knows to be dead.
-    const revisions = lacking.filter(({ revision }) => holding?.grave.includes(revision) !== true);
-    if (revisions.length > 0) repairs.push({ to, revisions });
+    const revisions = lacking.filter(({ revision }) => !isKnownDead(revision, holding));
+    const isDead = leaves.every(isDeleted);
+    // A tombstone that it is sent may be made from what it holds.
+    const isAlive = !unionOfHeld([holding?.held ?? [], revisions], digest).every(isDeleted);
+    const grave = isDead && isAlive ? dead : [];
+    if (revisions.length > 0 || grave.length > 0) repairs.push({ to, revisions, grave });
   }
   return repairs;
+}
+
+/** A grave knows its tombstones, and has no need of those that only end the branches of a merge. */
+function isKnownDead<Held>(revision: Revision, holding: Holding<Held> | undefined): boolean {
+  if (holding === undefined || holding.grave.length === 0) return false;
+  return holding.grave.includes(revision) || hasDerivedForm(revision);
+}
+
+function isDeleted({ deleted }: HeldRevision): boolean {
+  return deleted;
 }
 
 /** Who said what it holds in a way that the answer contains. */
@@ -217,14 +243,20 @@ function countedOf<Held extends HeldRevision>(state: ReadState<Held>): readonly 
 }
 
 /** What is alive somewhere and dead for all others is left out: who brings it was away when the tombstone was forgotten. */
-function unionOf<Held extends HeldRevision>({ asked, digest }: ReadState<Held>): readonly Held[] {
-  const holdings = [...new Set([...asked.values()].flatMap(({ holding = [] }) => holding))];
+function unionOf<Held extends HeldRevision>(state: ReadState<Held>): readonly Held[] {
   const leaves = unionOfHeld(
-    holdings.map(({ held }) => held),
-    digest,
+    holdingsIn(state).map(({ held }) => held),
+    state.digest,
   );
-  const graves = holdings.flatMap(({ grave }) => grave);
-  return graves.length === 0 ? leaves : leaves.filter((leaf) => judgeArrival(leaf, graves) === 'apply');
+  return believedLeaves(leaves, graveIn(state));
+}
+
+function graveIn<Held extends HeldRevision>(state: ReadState<Held>): readonly Revision[] {
+  return [...new Set(holdingsIn(state).flatMap(({ grave }) => grave))];
+}
+
+function holdingsIn<Held extends HeldRevision>({ asked }: ReadState<Held>): readonly Holding<Held>[] {
+  return [...new Set([...asked.values()].flatMap(({ holding = [] }) => holding))];
 }
 
 /** What a replica that answered holds: what it sent, or what another one sent whose digest is the same. */
@@ -235,14 +267,17 @@ function holdingOf<Held extends HeldRevision>(
   return holding ?? (digest === undefined ? nothing : known.get(digest));
 }
 
-/** A repaired replica holds what it told of and what it was sent. */
+/** A repaired replica holds what it told of and what it was sent, and nothing that it was told to be dead. */
 function repaired<Held extends HeldRevision>(
   state: ReadState<Held>,
   ask: Asked<Held>,
-  revisions: readonly Held[],
+  { grave, revisions }: Omit<Repair<Held>, 'to'>,
 ): Asked<Held> {
-  const { held, grave } = holdingOf(state, ask) ?? nothing;
-  return { ...ask, want: 'full', holding: { held: unionOfHeld([held, revisions], state.digest), grave } };
+  const before = holdingOf(state, ask) ?? nothing;
+  const held = unionOfHeld([before.held, revisions], state.digest);
+  if (grave.length === 0) return { ...ask, want: 'full', holding: { held, grave: before.grave } };
+  const dead = held.filter(isDeleted).map(({ revision }) => revision);
+  return { ...ask, want: 'full', holding: { held: [], grave: [...before.grave, ...grave, ...dead] } };
 }
 
 /** Where digests disagree, one replica of each kind is asked for all it has. */

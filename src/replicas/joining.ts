@@ -1,13 +1,17 @@
 /** Joins into the own replica what others have, contents of attachments first. */
 
 import { applyReplicated } from '../database/apply.ts';
+import { committedOf } from '../database/leaderless.ts';
 import type { WholeRevision } from '../database/whole-documents.ts';
+import type { Revision } from '../document/revision.ts';
 import { TercetError } from '../errors.ts';
+import { graveOf, tombstonesGraph } from '../replication/graves.ts';
+import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { Log } from '../runtime/log.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
-import { encodeQuestion } from './questions.ts';
+import { encodeQuestion, toldGrave } from './questions.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import { questionKind } from './replica-kinds.ts';
 import type { ReplicaSet } from './replica-sets.ts';
@@ -25,6 +29,7 @@ export type JoinOutcome = 'durable' | 'rejected' | 'not_now';
 type Joinable = Pick<ReplicaSet, 'database' | 'identity'>;
 
 const contentsMsMax = 60_000;
+const buryMsMax = 5_000;
 /** How long a write waits for the others to say what they know of its base. */
 const catchUpMsMax = 1_000;
 
@@ -67,6 +72,27 @@ export class Joining {
     } catch (error) {
       if (!(error instanceof PeerRequestError)) throw error;
       this.#options.log.warn({ err: error, from }, 'contents of attachments cannot be had from a replica');
+    }
+  }
+
+  /** Tells the own replica, or another one, that a document is forgotten elsewhere; gives whether it knows that now. */
+  async bury(
+    to: string,
+    { database, identity }: Joinable,
+    id: string,
+    tombstones: readonly Revision[],
+  ): Promise<boolean> {
+    const { log, self, transport } = this.#options;
+    const grave = graveOf(idDigestOf(id, committedOf(database).digest), tombstonesGraph(tombstones));
+    try {
+      if (to === self) return (await database.leaderless?.bury([grave])) === 0;
+      const question = encodeQuestion({ op: 'bury', identity, graves: [toldGrave(grave)] });
+      await transport.request(to, questionKind, question, { timeoutMs: buryMsMax });
+      return true;
+    } catch (error) {
+      if (!(error instanceof TercetError || error instanceof PeerRequestError)) throw error;
+      log.warn({ err: error, to }, 'a replica cannot be told that a document is forgotten');
+      return false;
     }
   }
 

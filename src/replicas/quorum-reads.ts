@@ -46,7 +46,8 @@ function answerOf(
       return { reader: undefined, from: decided.from };
     case 'answered': {
       const lacking = lackingHere(set, id, decided.leaves);
-      const reader = lacking.length === 0 ? undefined : joinedReader(set.database, lacking);
+      const isHere = lacking.length === 0 && decided.grave.length === 0;
+      const reader = isHere ? undefined : joinedReader(set.database, lacking, { id, grave: decided.grave });
       return { reader, from: decided.from };
     }
     case 'unreached': {

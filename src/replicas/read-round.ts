@@ -8,6 +8,7 @@
 
 import { committedOf } from '../database/leaderless.ts';
 import type { WholeRevision } from '../database/whole-documents.ts';
+import type { Revision } from '../document/revision.ts';
 import {
   addReadReply,
   closeRead,
@@ -16,6 +17,7 @@ import {
   type ReadReply,
   type ReadState,
   type ReadStep,
+  type Repair,
   readIsLate,
   readOutcome,
   readRepairs,
@@ -47,6 +49,13 @@ export interface ReadRoundContext {
     set: ReplicaSet,
     revisions: readonly WholeRevision[],
   ) => Promise<void>;
+  /** Tells the own replica, or another one, that a document is forgotten elsewhere; gives whether it knows that now. */
+  readonly bury: (
+    to: string,
+    set: ReplicaSet,
+    id: string,
+    tombstones: readonly Revision[],
+  ) => Promise<boolean>;
   readonly onRepair: () => void;
 }
 
@@ -172,16 +181,27 @@ export class ReadRound {
   }
 
   #repair(): void {
-    for (const { to, revisions } of readRepairs(this.#state)) {
-      const name = `${to} ${revisions.map(({ revision }) => revision).join()}`;
+    for (const repair of readRepairs(this.#state)) {
+      const { grave, revisions, to } = repair;
+      const name = `${to} ${revisions.map(({ revision }) => revision).join()} ${grave.join()}`;
       if (this.#repairing.has(name)) continue;
       this.#repairing.add(name);
       this.#context.onRepair();
-      const done = () => this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions }));
-      const { delivery, joinHere, self } = this.#context;
-      if (to === self) void joinHere(this.#set, revisions).then((outcome) => outcome === 'durable' && done());
-      else delivery.send({ to, set: this.#set, revisions }, (kind) => kind === 'durable' && done());
+      this.#join(repair, () => void this.#bury(repair));
     }
+  }
+
+  #join({ revisions, to }: Repair<WholeRevision>, done: () => void): void {
+    const { delivery, joinHere, self } = this.#context;
+    const set = this.#set;
+    if (revisions.length === 0) done();
+    else if (to === self) void joinHere(set, revisions).then((outcome) => outcome === 'durable' && done());
+    else delivery.send({ to, set, revisions }, (kind) => kind === 'durable' && done());
+  }
+
+  async #bury({ grave, revisions, to }: Repair<WholeRevision>): Promise<void> {
+    if (grave.length > 0 && !(await this.#context.bury(to, this.#set, this.#id, grave))) return;
+    this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave }));
   }
 
   #decide(decided: DecidedRead): void {

@@ -75,6 +75,7 @@ export class Replicas implements LeaderlessServices {
       ...{ self, clock, caller, delivery, liveness },
       joinHere: (set, revisions) => joining.joinHere(set, revisions),
       fetchContents: (from, set, revisions) => joining.fetchContents(from, set, revisions),
+      bury: (to, set, id, tombstones) => joining.bury(to, set, id, tombstones),
       onRepair: () => {
         this.#readRepairs += 1;
       },

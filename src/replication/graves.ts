@@ -20,8 +20,8 @@
 
 import type { RevisionPath } from '../document/document.ts';
 import { stem, withoutRevisions } from '../document/graph-trimming.ts';
-import { digestOf, generationOf, type Revision } from '../document/revision.ts';
-import { nodeOf, type RevisionGraph, type RevisionNode, union } from '../document/revision-graph.ts';
+import { compareRevisions, digestOf, generationOf, type Revision } from '../document/revision.ts';
+import { graphOf, nodeOf, type RevisionGraph, type RevisionNode, union } from '../document/revision-graph.ts';
 import { hasDerivedForm } from '../document/tree-projection.ts';
 
 export interface Grave {
@@ -46,6 +46,12 @@ export function graveOf(idDigest: string, graph: RevisionGraph): Grave {
   return { idDigest, leaves: graph.leaves.map(({ revision }) => revision), graph };
 }
 
+/** A grave of which only the tombstones are known. */
+export function tombstonesGraph(tombstones: readonly Revision[]): RevisionGraph {
+  const falling = tombstones.toSorted((a, b) => compareRevisions(b, a));
+  return graphOf(falling.map((revision) => ({ revision, parents: [], deleted: true, stored: false })));
+}
+
 /** What two graves of one document say together. Gives `known` itself when the other adds nothing. */
 export function mergedGrave(known: RevisionGraph, other: RevisionGraph): RevisionGraph {
   const joined = union(known, other);
@@ -67,6 +73,19 @@ export function judgeArrival(
   tombstones: readonly Revision[],
 ): 'apply' | 'quarantine' {
   return arrival.deleted || isMadeFrom(arrival, tombstones) ? 'apply' : 'quarantine';
+}
+
+/**
+ * Leaves of one document that replicas hold together, without those that graves of it say to be dead: all are believed as
+ * soon as one that is alive was made from a tombstone.
+ */
+export function believedLeaves<Leaf extends JudgedRevision>(
+  leaves: readonly Leaf[],
+  tombstones: readonly Revision[],
+): readonly Leaf[] {
+  if (tombstones.length === 0) return leaves;
+  const isAnew = leaves.some((leaf) => !leaf.deleted && isMadeFrom(leaf, tombstones));
+  return isAnew ? leaves : leaves.filter((leaf) => leaf.deleted);
 }
 
 /** What becomes of a document here that another replica has buried. */
