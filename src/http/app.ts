@@ -45,6 +45,7 @@ export function createApp(services: Services): App {
   const shared: Shared = {
     ...{ services, counters: createCounters(), updates, bodies, bodyMemory, forwarder },
     feeds: new Set(),
+    endWithClient: new WeakSet(),
   };
   const server = createServer({
     maxHeaderSize: limits.headerBytesMax,
@@ -77,6 +78,13 @@ export function createApp(services: Services): App {
 function attach(server: Server, shared: Shared): void {
   // For what else comes on a connection in the middle of them.
   const open = new OpenRequests();
+  // A client may close its half after its last request, and waits for the answer. Node's types do not know the switch.
+  Object.assign(server, { httpAllowHalfOpen: true });
+  server.on('connection', (socket) => {
+    socket.once('end', () => {
+      for (const { response } of open.on(socket)) if (shared.endWithClient.has(response)) response.destroy();
+    });
+  });
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     open.add(request, response);
     countRequest(shared.counters, request.method ?? '');

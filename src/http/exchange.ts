@@ -20,6 +20,8 @@ export interface Shared {
   readonly bodyMemory: BodyMemory;
   /** Answers without an end of their own (live feeds), to be cut when the server closes. */
   readonly feeds: Set<ServerResponse>;
+  /** Answers to be cut when the client closes its half of the connection. */
+  readonly endWithClient: WeakSet<ServerResponse>;
   /** Present together with `services.cluster`. */
   readonly forwarder: Forwarder | undefined;
 }
@@ -99,6 +101,15 @@ export class Exchange {
       else this.response.once('close', () => abort.abort());
     }
     return this.#abort.signal;
+  }
+
+  /**
+   * Takes a client that closes its half for one that has gone. Most whole answers are given to it all the same, but who
+   * waits without an end, or for another node, would do so for a client that nobody can tell from one that vanished.
+   */
+  endWithClient(): void {
+    this.shared.endWithClient.add(this.response);
+    if (this.request.socket.readableEnded) this.response.destroy();
   }
 
   /** Keeps the room for what the request's body became until the answer is out. */

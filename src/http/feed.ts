@@ -181,6 +181,7 @@ class OpenFeed implements Feed {
     // A normal feed ends by itself; a line break between its rows is only to show a strict filter's client that it lives.
     if (this.kind === 'normal') return;
     this.#exchange.shared.feeds.add(this.#exchange.response);
+    this.#exchange.endWithClient();
     if (timeoutMs !== undefined) this.#timeout = setTimeout(() => this.#time.abort(), timeoutMs);
   }
 }

@@ -95,6 +95,7 @@ export function createForwarder(cluster: ClusterServices): Forwarder {
   });
   return {
     forward: (exchange, to, patience) => {
+      exchange.endWithClient();
       const isTls = to.url.startsWith('https:');
       const outgoing = open(exchange, to, isTls ? agents.https : agents.http);
       if (patience === 'while_it_leads') {

@@ -108,6 +108,29 @@ test('clients that vanish at any moment of any request leave nothing behind', as
   expect((await app.request('GET', '/_node/_local/_system')).json.feeds).toBe(0);
 });
 
+/** What comes until the node closes the connection, of which the client closes its half behind the request. */
+function answerToLast(request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const pieces: string[] = [];
+    const socket = createConnection({ host: '127.0.0.1', port: app.port }, () => socket.end(request));
+    socket.setEncoding('latin1').on('data', (piece: string) => pieces.push(piece));
+    socket.once('close', () => resolve(pieces.join(''))).once('error', reject);
+  });
+}
+
+test('a client that closes its half behind a request gets the whole answer, and a feed ends', async () => {
+  const body = '{"a":1}';
+  const length = `Content-Length: ${body.length}`;
+  const written = await answerToLast(`PUT /db/last HTTP/1.1\r\nHost: localhost\r\n${length}\r\n\r\n${body}`);
+  expect(written).toMatch(/^HTTP\/1\.1 201 /);
+  const list = await answerToLast('GET /big/_all_docs?include_docs=true HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  expect(list.match(/"_id":"d\d+"/g)).toHaveLength(documents);
+  for (const feed of ['continuous', 'longpoll', 'eventsource']) {
+    await answerToLast(`GET /db/_changes?feed=${feed}&since=now HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  }
+  expect((await app.request('GET', '/_node/_local/_system')).json.feeds).toBe(0);
+});
+
 test('a slow reader gets everything', async () => {
   const response = await fetch(`${app.url}/big/_all_docs?include_docs=true`);
   const rows = (await response.json()) as { rows: { doc: { text: string } }[] };
