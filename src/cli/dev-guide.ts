@@ -115,7 +115,7 @@ function missedWrite({ nodes }: Guide): ThingToTry {
       `curl -si -X PUT ${one.url}/carts/$id ${jsonHeader} -d '{"items":["bread"]}' | grep -i -e ^HTTP -e ^Tercet -e '^{'`,
       `curl -s ${read(two, majority)}`,
       `${last.command.map(shellWord).join(' ')} &`,
-      `${untilThere} -o /dev/null ${last.url}/_up; curl -s ${read(last, majority)}`,
+      `${untilThere} ${read(last, majority)}`,
       `${untilThere} -i ${read(last, 1)}`,
     ],
   };

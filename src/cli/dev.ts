@@ -41,6 +41,7 @@ sample database "calendar" holds the public holidays of the world in the years a
 node; "ledger" has one leader; "carts" has none, and answers once a majority of the replicas did.`;
 
 const equalPollMs = 100;
+const stayMs = 60_000;
 
 interface DevOptions {
   readonly isFresh: boolean;
@@ -65,6 +66,8 @@ export async function dev(argv: readonly string[]): Promise<number> {
   const progress = progressOn(process.stdout, () => performance.now());
   const started: Promise<DevNode>[] = [];
   const stopping = new Promise<'stop'>((resolve) => onStopRequest(() => resolve('stop')));
+  // Once its nodes are all killed nothing else would keep this process, and it has yet to stop those started by hand.
+  const staying = setInterval(() => undefined, stayMs);
   try {
     const running = run(options, started, progress);
     // Nodes that stop make what is still under way fail, and then nobody is interested in that any more.
@@ -73,6 +76,7 @@ export async function dev(argv: readonly string[]): Promise<number> {
     await stopping;
     progress.print('Stopping…');
   } finally {
+    clearInterval(staying);
     const outcomes = await Promise.allSettled(started);
     await Promise.all(outcomes.map((outcome) => outcome.status === 'fulfilled' && outcome.value.stop()));
     await stopStartedByHand(options.directory, progress);
