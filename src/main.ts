@@ -1,12 +1,7 @@
 #!/usr/bin/env node
 /** The `tercet` command: finds the subcommand, and turns its errors into one line and an exit code. */
 
-import { dev } from './cli/dev.ts';
 import { unknown } from './cli/flags.ts';
-import { node } from './cli/node.ts';
-import { promote } from './cli/promote.ts';
-import { serve } from './cli/serve.ts';
-import { status } from './cli/status.ts';
 import { OptionsError } from './config.ts';
 import { DataDirectoryError } from './store/data-directory.ts';
 import { version } from './version.ts';
@@ -25,7 +20,14 @@ const help = `usage: tercet COMMAND [flags]
 Tercet is a replicated JSON document database that speaks CouchDB's HTTP API.
 `;
 
-const commands = { serve, dev, status, promote, node } as const;
+/** Read when they are asked for: most commands are short, and the modules of a whole node are most of what there is. */
+const commands = {
+  serve: async () => (await import('./cli/serve.ts')).serve,
+  dev: async () => (await import('./cli/dev.ts')).dev,
+  status: async () => (await import('./cli/status.ts')).status,
+  promote: async () => (await import('./cli/promote.ts')).promote,
+  node: async () => (await import('./cli/node.ts')).node,
+} as const;
 
 async function run([command, ...rest]: readonly string[]): Promise<number | undefined> {
   switch (command) {
@@ -34,7 +36,7 @@ async function run([command, ...rest]: readonly string[]): Promise<number | unde
     case 'status':
     case 'promote':
     case 'node':
-      return commands[command](rest);
+      return (await commands[command]())(rest);
     case '--version':
       process.stdout.write(`${version}\n`);
       return 0;

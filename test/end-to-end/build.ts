@@ -1,14 +1,14 @@
 /**
- * Real processes are started from compiled code, because `tsx` costs every process half a second and these tests start
- * many. The build is kept under the digest of the sources, so unchanged sources are compiled once, and a test run never
- * pulls the code away from under another one that is still going.
+ * Real processes are started from compiled code in one file, because these tests start many: `tsx` costs every process half
+ * a second, and reading hundreds of modules as much again. `test/package.test.ts` runs what is published, module by module.
+ * The build is kept under the digest of the sources, so unchanged sources are compiled once, and a test run never pulls the
+ * code away from under another one that is still going.
  */
 
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[/\\]$/, '');
@@ -29,22 +29,14 @@ function build(): string {
   if (existsSync(main)) return main;
   removeOldBuilds();
   const unfinished = `${directory}.${process.pid}`;
-  // `npm test` has checked the types already; here only the JavaScript counts.
-  const options = ['-p', 'tsconfig.build.json', '--noCheck', '--declaration', 'false'];
-  const compiler = join(
-    dirname(createRequire(import.meta.url).resolve('typescript/package.json')),
-    'bin/tsc',
-  );
-  const run = spawnSync(
-    process.execPath,
-    [compiler, ...options, '--rootDir', 'src', '--outDir', unfinished],
-    {
-      cwd: root,
-      encoding: 'utf8',
-    },
-  );
-  if (!existsSync(join(unfinished, 'main.js')))
-    throw new Error(`the build failed:\n${run.stdout}${run.stderr}`);
+  mkdirSync(unfinished);
+  const { errors } = bundler().buildSync({
+    entryPoints: [join(root, 'src', 'main.ts')],
+    outfile: join(unfinished, 'main.js'),
+    ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', packages: 'external' },
+    ...{ keepNames: true, logLevel: 'error' },
+  });
+  if (errors.length > 0) throw new Error(`the build failed: ${JSON.stringify(errors)}`);
   try {
     renameSync(unfinished, directory);
   } catch (error) {
@@ -53,6 +45,16 @@ function build(): string {
     if (!existsSync(main)) throw error;
   }
   return main;
+}
+
+interface Bundler {
+  buildSync(options: Readonly<Record<string, unknown>>): { readonly errors: readonly unknown[] };
+}
+
+/** The one that `tsx` brings along and runs every other TypeScript of this project by. */
+function bundler(): Bundler {
+  const tsx = createRequire(import.meta.url).resolve('tsx/package.json');
+  return createRequire(tsx)('esbuild') as Bundler;
 }
 
 function sourceDigest(): string {
