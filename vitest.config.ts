@@ -1,11 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { closingLine } from './test/closing-line.ts';
+import { LongestFirst } from './test/longest-first.ts';
 
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'simulation/**/*.test.ts'],
     // Two cores: one for the test, one for the processes that end-to-end tests start.
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default', closingLine],

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeSample } from './end-to-end/sample.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -29,8 +30,11 @@ interface PackageManifest {
   readonly dependencies: Readonly<Record<string, string>>;
 }
 
-/** What a build needs; the copy is built afresh, so that nothing left over in dist/ gets in. */
-const sources = ['src', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+/**
+ * What a build needs; the copy is built afresh, so that nothing left over in dist/ gets in. Only the sample is brought along:
+ * it takes many seconds to make, and whether it is the right one the build sees by itself.
+ */
+const sources = ['src', 'scripts', 'dist/sample', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 /** Packs the project as `npm publish` would and unpacks it; gives the paths inside the package. */
 async function packInto(directory: string, manifest: PackageManifest): Promise<string[]> {
@@ -65,6 +69,7 @@ describe('the published package', () => {
   beforeAll(async () => {
     manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as PackageManifest;
     directory = await mkdtemp(join(tmpdir(), 'tercet-package-'));
+    await makeSample();
     paths = await packInto(directory, manifest);
     await linkDependencies(directory, manifest);
   }, 120_000);
