@@ -40,13 +40,16 @@ async function insist(
   }
 }
 
-/** Adds documents without names, and counts them in a document of its own; gives how many. */
+/** Adds documents without names, one by one and two at once, and counts in a document of its own; gives how often. */
 async function work(client: number, course: Course): Promise<number> {
   let [n, rev] = [0, undefined as string | undefined];
   while (!course.isOver) {
     n += 1;
     const added = await insist(client, 'POST', '', { client, n }, course);
     expect(added.status).toBe(201);
+    const docs = [`${n} a`, `${n} b`].map((pair) => ({ client, pair }));
+    const both = await insist(client, 'POST', '/_bulk_docs', { docs }, course);
+    expect(both.json).toEqual([expect.objectContaining({ ok: true }), expect.objectContaining({ ok: true })]);
     const counter = { n, ...(rev !== undefined && { _rev: rev }) };
     const counted = await insist(client, 'PUT', `/counter-${client}`, counter, course);
     expect(counted.status).toBe(201);
@@ -57,7 +60,12 @@ async function work(client: number, course: Course): Promise<number> {
 
 interface Row {
   readonly id: string;
-  readonly doc: { readonly client?: number; readonly n: number; readonly _rev: string };
+  readonly doc: {
+    readonly client?: number;
+    readonly n?: number;
+    readonly pair?: string;
+    readonly _rev: string;
+  };
 }
 
 test('nothing is done twice, and nothing is left out, when leaders are killed and writes are sent again', async () => {
@@ -77,9 +85,13 @@ test('nothing is done twice, and nothing is left out, when leaders are killed an
     const reply = await ask('GET', `${first.url}/ledger/_all_docs?include_docs=true`);
     return reply?.status === 200 && (reply.json.rows as readonly Row[]);
   });
-  const added = rows.flatMap(({ doc }) => (doc.client === undefined ? [] : [`${doc.client}-${doc.n}`]));
+  const added = rows.flatMap(({ doc: { client, n, pair } }) =>
+    client === undefined ? [] : [`${client}: ${n ?? pair}`],
+  );
   const wanted = counts.flatMap((count, client) =>
-    Array.from({ length: count }, (_, at) => `${client}-${at + 1}`),
+    Array.from({ length: count }, (_, at) =>
+      ['', ' a', ' b'].map((end) => `${client}: ${at + 1}${end}`),
+    ).flat(),
   );
   expect(added.toSorted()).toEqual(wanted.toSorted());
   const counters = rows.filter(({ id }) => id.startsWith('counter-'));
