@@ -20,6 +20,8 @@ export interface LeaderlessCanary {
   readonly answersWhenEmpty?: boolean;
   /** Tombstones are forgotten without waiting for anybody. */
   readonly forgetsEarly?: boolean;
+  /** Tombstones are forgotten however young they are. */
+  readonly forgetsYoung?: boolean;
   /** What arrives for a grave is applied. */
   readonly believesTheDead?: boolean;
   /** Hints go to whoever is there, and are dropped when it has them. */
@@ -51,6 +53,7 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     canary: { countsStandIns: true },
     profile: 'leaderless-cuts',
     seedsMax: 3,
+    seedFirst: 33,
   },
   'digest-ignored': {
     explanation: 'digests that differ are taken for equal',
@@ -89,6 +92,14 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     canary: { forgetsEarly: true, believesTheDead: true },
     profile: 'leaderless-away',
     seedsMax: 8,
+    seedFirst: 28,
+  },
+  'tombstone-forgotten-young': {
+    explanation: 'tombstones are forgotten as soon as all replicas have them, whoever else reads the feed',
+    canary: { forgetsYoung: true },
+    profile: 'leaderless-entropy',
+    seedsMax: 5,
+    seedFirst: 8,
   },
   'way-back-forgotten': {
     explanation:
@@ -96,6 +107,7 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     canary: { gravesWithoutPaths: true },
     profile: 'leaderless-away',
     seedsMax: 5,
+    seedFirst: 37,
   },
   'hint-to-anybody': {
     explanation: 'a hint is dropped when somebody has it who is not its owner',

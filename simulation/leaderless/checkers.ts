@@ -3,6 +3,7 @@
 import type { Revision } from '../../src/document/revision.ts';
 import { hasDerivedForm } from '../../src/document/tree-projection.ts';
 import { overlaps } from '../../src/leaderless/presets.ts';
+import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import type { Violation } from '../history.ts';
 import type { FinalReplica, LeaderlessRead, LeaderlessRecord, LeaderlessWrite } from './history.ts';
 import type { Oracle } from './oracle.ts';
@@ -13,6 +14,9 @@ export interface LeaderlessEvidence {
   readonly finals: readonly FinalReplica[];
   readonly oracle: Oracle;
 }
+
+/** Clocks of two nodes may drift in different directions; more than they do. */
+const clockDrift = 0.01;
 
 interface MetWrite extends LeaderlessWrite {
   readonly answer: Extract<LeaderlessWrite['answer'], { revision: Revision; durableOn: unknown }>;
@@ -175,6 +179,19 @@ export function checkTombstones({ records, finals, oracle }: LeaderlessEvidence)
       ];
     }),
   );
+}
+
+/** Nothing is forgotten that is younger than the time for which readers that nobody knows are waited for. */
+export function checkAges(
+  { oracle }: LeaderlessEvidence,
+  { tombstoneHorizonMs }: LeaderlessSettings,
+): Violation[] {
+  if (!oracle.areClocksRight) return [];
+  return oracle.forgottenDocuments.flatMap(({ ageMs, at, id, node }): Violation[] => {
+    if (ageMs >= tombstoneHorizonMs * (1 - clockDrift)) return [];
+    const message = `${node} forgot ${id} ${ageMs} ms after its deletion, of ${tombstoneHorizonMs}`;
+    return [{ checker: 'ages', at, message }];
+  });
 }
 
 /** All owners hold the same in the end. */

@@ -14,11 +14,18 @@ import {
 } from '../../src/leaderless/anti-entropy.ts';
 import type { BucketDifferences } from '../../src/leaderless/bucket-entries.ts';
 import { peersToRejoin } from '../../src/leaderless/rejoining.ts';
-import { horizonOf, type Witness } from '../../src/leaderless/tombstones.ts';
+import { horizonOf, oldTombstones } from '../../src/leaderless/tombstones.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { PeerReply, PeerRequest } from './messages.ts';
 import type { Process } from './process.ts';
 import { put } from './replica-store.ts';
+
+interface Told {
+  /** The peer knows its own state. */
+  readonly isWhole?: boolean;
+  /** Something that was sent is not joined there. */
+  readonly isRejected?: boolean;
+}
 
 const everyMsMin = 60;
 const everyMsMax = 400;
@@ -28,7 +35,10 @@ const wholeKey = 'whole';
 
 export class EntropyDesk {
   readonly #process: Process;
-  readonly #witnesses = new Map<string, Witness>();
+  /** By owner: the place in the own feed up to which it has everything. */
+  readonly #compared = new Map<string, number>();
+  /** Before this place there is nothing to forget any more. */
+  #scanned = 0;
   /** Whom this replica has taken everything from since its disk was replaced. */
   readonly #takenFrom = new Set<string>();
   #isWhole: boolean;
@@ -36,8 +46,6 @@ export class EntropyDesk {
   constructor(process: Process) {
     this.#process = process;
     this.#isWhole = process.disk.get(encoder.encode(wholeKey)) !== undefined;
-    const heardAtMs = process.clock.now();
-    for (const name of this.#others()) this.#witnesses.set(name, { name, through: 0, heardAtMs });
   }
 
   /** Whether this replica has what it once acknowledged: only then is it asked for R. */
@@ -49,13 +57,6 @@ export class EntropyDesk {
   becomeWhole(): void {
     this.#isWhole = true;
     this.#process.disk.commit([put(wholeKey, true)], () => undefined);
-  }
-
-  /** A peer is there: it is waited for. */
-  hear(peer: string): void {
-    const witness = this.#witnesses.get(peer);
-    if (witness === undefined) return;
-    this.#witnesses.set(peer, { ...witness, heardAtMs: this.#process.clock.now() });
   }
 
   start(): void {
@@ -75,20 +76,22 @@ export class EntropyDesk {
   }
 
   #round(peer: string, done: () => void): void {
-    const { clock, note, store } = this.#process;
+    const { note, store } = this.#process;
     const sequence = store.sequence();
     let isPeerWhole = false;
+    let isRejected = false;
     const take = ({ effect, session }: SessionStep): void => {
       if (effect.kind === 'end') {
         note('round', { peer, outcome: effect.outcome });
         if (effect.outcome !== 'failed') {
-          this.#witnesses.set(peer, { name: peer, through: sequence, heardAtMs: clock.now() });
+          if (!isRejected) this.#compared.set(peer, sequence);
           if (isPeerWhole) this.#hasTakenFrom(peer);
         }
         return done();
       }
-      this.#do(peer, effect, (event, isWhole) => {
-        if (isWhole !== undefined) isPeerWhole = isWhole;
+      this.#do(peer, effect, (event, told = {}) => {
+        if (told.isWhole !== undefined) isPeerWhole = told.isWhole;
+        if (told.isRejected === true) isRejected = true;
         take(stepSession(session, event));
       });
     };
@@ -98,7 +101,7 @@ export class EntropyDesk {
   #do(
     peer: string,
     effect: Exclude<SessionEffect, { kind: 'end' }>,
-    then: (event: SessionEvent, isPeerWhole?: boolean) => void,
+    then: (event: SessionEvent, told?: Told) => void,
   ): void {
     const { after, store } = this.#process;
     switch (effect.kind) {
@@ -113,27 +116,33 @@ export class EntropyDesk {
           if (reply?.kind !== 'answer') return then({ kind: 'failed' });
           const { level, indexes } = nodesOf(question);
           const own = store.sums(level, indexes);
-          then({ kind: 'answered', answer: reply.answer, own }, reply.isWhole);
+          then({ kind: 'answered', answer: reply.answer, own }, { isWhole: reply.isWhole });
         });
         return;
       }
       case 'exchange':
-        this.#exchange(peer, effect.differences, (isDone) => then({ kind: isDone ? 'exchanged' : 'failed' }));
+        this.#exchange(peer, effect.differences, (isDone, isRejected) =>
+          then({ kind: isDone ? 'exchanged' : 'failed' }, { isRejected }),
+        );
     }
   }
 
-  #exchange(peer: string, differences: BucketDifferences, done: (isDone: boolean) => void): void {
+  #exchange(
+    peer: string,
+    differences: BucketDifferences,
+    done: (isDone: boolean, isRejected: boolean) => void,
+  ): void {
     const { store } = this.#process;
     for (const grave of differences.dig) store.bury(grave);
     this.#ask(peer, { kind: 'fetch', wanted: differences.fetch }, (fetched) => {
-      if (fetched?.kind !== 'fetched') return done(false);
+      if (fetched?.kind !== 'fetched') return done(false, false);
       store.join(fetched.revisions, ({ kind }) => {
-        if (kind !== 'durable') return done(false);
+        if (kind === 'refused') return done(false, false);
         const revisions = store.named(differences.send);
         this.#ask(peer, { kind: 'join', revisions }, (sent) => {
-          if (sent?.kind !== 'durable') return done(false);
+          if (sent?.kind !== 'durable' && sent?.kind !== 'rejected') return done(false, false);
           this.#ask(peer, { kind: 'bury', graves: differences.bury }, (told) =>
-            done(told?.kind === 'durable'),
+            done(told?.kind === 'durable', sent.kind === 'rejected'),
           );
         });
       });
@@ -153,14 +162,16 @@ export class EntropyDesk {
   #forget(): void {
     const { canary, clock, oracle, self, settings, store } = this.#process;
     const sequence = store.sequence();
-    const { through } = horizonOf({
-      sequence,
-      witnesses: [...this.#witnesses.values()],
-      nowMs: clock.now(),
-      horizonMs: settings.tombstoneHorizonMs,
-    });
-    for (const { id, leaves } of store.forget(canary.forgetsEarly ? sequence : through)) {
+    const times = { nowMs: clock.now(), horizonMs: settings.tombstoneHorizonMs };
+    const owners = this.#others().map((owner) => this.#compared.get(owner));
+    const horizon = horizonOf({ sequence, owners, checkpoints: [], ...times });
+    const through = canary.forgetsEarly ? sequence : horizon;
+    if (!this.#isWhole || through <= this.#scanned) return;
+    const found = { dead: store.tombstones({ after: this.#scanned, through }), through };
+    const old = canary.forgetsYoung ? { due: found.dead, through } : oldTombstones(found, times);
+    for (const { id, leaves } of store.forget(old.due.map((dead) => dead.id))) {
       oracle.forgotten(id, leaves, self);
     }
+    this.#scanned = old.through;
   }
 }

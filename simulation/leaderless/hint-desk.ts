@@ -107,7 +107,9 @@ export class HintDesk {
     const others = owners.filter((node) => node !== self);
     const to = canary.handsToAnybody && others.length > 0 ? random.pick(others) : owner;
     calls.askWithin(bringWithinMs, to, { kind: 'join', revisions }, (reply) => {
-      if (reply?.kind !== 'durable') return this.#book.failed(owner, this.#moment());
+      // What its owner put in quarantine is not to be told again.
+      const isTaken = reply?.kind === 'durable' || reply?.kind === 'rejected';
+      if (!isTaken) return this.#book.failed(owner, this.#moment());
       for (const hint of batch) if (this.#stored.has(hint.key)) this.#forget(hint);
       this.#book.delivered(owner);
     });

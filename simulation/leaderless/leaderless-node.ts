@@ -10,10 +10,11 @@ import { nodeOf } from '../../src/document/revision-graph.ts';
 import { pathOf } from '../../src/document/revision-path.ts';
 import { answerOf, nodesOf } from '../../src/leaderless/anti-entropy.ts';
 import { detectorDefaults, FailureDetector } from '../../src/leaderless/failure-detector.ts';
+import { idDigestOf } from '../../src/replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { SimulatedClock } from '../clock.ts';
-import type { CommitOutcome, SimulatedDisk } from '../disk.ts';
+import type { SimulatedDisk } from '../disk.ts';
 import type { World } from '../world.ts';
 import { Calls } from './calls.ts';
 import type { LeaderlessCanary } from './canaries.ts';
@@ -32,7 +33,7 @@ import type {
 import type { Oracle } from './oracle.ts';
 import type { Process } from './process.ts';
 import { ReadDesk } from './read-desk.ts';
-import { ReplicaStore } from './replica-store.ts';
+import { type JoinOutcome, ReplicaStore } from './replica-store.ts';
 import { WriteDesk } from './write-desk.ts';
 
 const heartbeatMs = 100;
@@ -125,6 +126,11 @@ export class LeaderlessNode {
     return this.#desks !== undefined;
   }
 
+  insert(told: ToldRevision, settings: LeaderlessSettings, answer: (answer: WriteAnswer) => void): boolean {
+    this.#enter(this.#life, () => this.#desks?.writes.insert(told, settings, answer));
+    return this.#desks !== undefined;
+  }
+
   read(request: ReadRequest, answer: (answer: ReadAnswer) => void): boolean {
     this.#enter(this.#life, () => this.#desks?.reads.read(request, answer));
     return this.#desks !== undefined;
@@ -163,7 +169,10 @@ export class LeaderlessNode {
   hasDurable(id: string, revision: Revision): boolean {
     const { disk } = this;
     if (disk.get(encoder.encode(`doc ${id} ${revision}`)) !== undefined) return true;
-    return disk.get(encoder.encode(`quarantine ${revision}`)) !== undefined;
+    if (disk.get(encoder.encode(`quarantine ${revision}`)) !== undefined) return true;
+    // What a tombstone was made from is known by its grave.
+    const grave = disk.get(encoder.encode(`grave ${idDigestOf(id, digest128)}`));
+    return grave !== undefined && new TextDecoder().decode(grave).includes(`"${revision}"`);
   }
 
   #isOwner(): boolean {
@@ -207,17 +216,16 @@ export class LeaderlessNode {
     process.after(heartbeatMs, () => this.#beat(process));
   }
 
-  #hear(from: string, { entropy, hints, process }: Desks): void {
+  #hear(from: string, { hints, process }: Desks): void {
     const now = this.clock.monotonic();
     const wasSuspected = process.detector.verdict(from, now) === 'suspected';
     process.detector.heartbeat(from, now);
-    entropy.hear(from);
     if (wasSuspected) hints.ownerIsBack(from);
   }
 
   #answer({ entropy, hints, process }: Desks, request: PeerRequest, reply: (reply: PeerReply) => void): void {
     const { canary, store } = process;
-    const durable = ({ kind }: CommitOutcome) => reply({ kind: kind === 'durable' ? 'durable' : 'refused' });
+    const durable = ({ kind }: JoinOutcome) => reply({ kind });
     switch (request.kind) {
       case 'join':
         if (canary.acknowledgesEarly) reply({ kind: 'durable' });
@@ -261,7 +269,7 @@ export class LeaderlessNode {
   #join(
     { revisions, standsInFor }: Extract<PeerRequest, { kind: 'join' }>,
     { hints, process }: Pick<Desks, 'hints' | 'process'>,
-    durable: (outcome: CommitOutcome) => void,
+    durable: (outcome: JoinOutcome) => void,
   ): void {
     if (standsInFor === undefined) {
       return process.store.join(revisions, durable);

@@ -27,6 +27,8 @@ export type PeerRequest =
 export type PeerReply =
   | { readonly kind: 'durable' }
   | { readonly kind: 'refused' }
+  /** Some of it is not joined, now or later: it is in quarantine. */
+  | { readonly kind: 'rejected' }
   | { readonly kind: 'digest'; readonly digest: string | undefined }
   | {
       readonly kind: 'full';

@@ -84,6 +84,7 @@ export class LeaderlessNemesis {
         victim.disk.setCondition({ ...calmDisk, isFull: true });
         return this.#later(() => victim.disk.setCondition(calmDisk));
       case 'clock_jump':
+        this.#cluster.oracle.areClocksRight = false;
         return victim.clock.jump(this.#random.between(-60_000, 60_000));
     }
   }

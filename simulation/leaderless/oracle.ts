@@ -9,13 +9,18 @@ export interface Forgotten {
   readonly leaves: readonly Revision[];
   readonly node: string;
   readonly at: number;
+  /** How long ago the last of these was made. */
+  readonly ageMs: number;
 }
 
 export class Oracle {
   readonly #world: World;
   readonly #parents = new Map<Revision, readonly Revision[]>();
   readonly #lineages = new Map<Revision, ReadonlySet<Revision>>();
+  readonly #madeAt = new Map<Revision, number>();
   readonly forgottenDocuments: Forgotten[] = [];
+  /** Wall clocks say what time it is, but for their drift. */
+  areClocksRight = true;
   readonly wipes: { readonly node: string; readonly at: number }[] = [];
 
   constructor(world: World) {
@@ -26,6 +31,7 @@ export class Oracle {
   made(told: ToldRevision, node: string): void {
     const { path, revision, parents } = told;
     const parent = path.ids[1];
+    if (!this.#madeAt.has(revision)) this.#madeAt.set(revision, this.#world.now());
     this.#parents.set(
       revision,
       parents ?? (parent === undefined ? [] : [revisionOf(path.start - 1, parent)]),
@@ -34,7 +40,9 @@ export class Oracle {
   }
 
   forgotten(id: string, leaves: readonly Revision[], node: string): void {
-    this.forgottenDocuments.push({ id, leaves, node, at: this.#world.now() });
+    const at = this.#world.now();
+    const madeAt = leaves.map((leaf) => this.#madeAt.get(leaf) ?? 0);
+    this.forgottenDocuments.push({ id, leaves, node, at, ageMs: (at - Math.max(...madeAt)) / 1_000 });
     this.#world.note(node, 'forgot', { id, leaves });
   }
 

@@ -26,11 +26,16 @@ export interface LeaderlessProfile {
   /** How many documents several clients write, at most, and how many of the writes delete. */
   readonly documentsMax: number;
   readonly deletions: number;
+  /** How many of the writes are made of a copy that was read before tombstones of that time were forgotten. */
+  readonly oldEdits: number;
   /** Where given, every run has these; what is not given is drawn. */
   readonly settings: Partial<LeaderlessSettings>;
 }
 
-const usual = { gapMsMin: 30, gapMsMax: 700, isSwarm: false, documentsMax: 3, deletions: 0.12, settings: {} };
+const usual = {
+  ...{ gapMsMin: 30, gapMsMax: 700, isSwarm: false },
+  ...{ documentsMax: 3, deletions: 0.12, oldEdits: 0, settings: {} },
+};
 const cuts: readonly LeaderlessFault[] = ['cut_link', 'partition', 'bad_links', 'slow_replica'];
 
 const profiles: Readonly<Record<string, LeaderlessProfile>> = {
@@ -42,9 +47,10 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
     faults: cuts,
     settings: { n: 3, r: 2, w: 2, quorum: 'strict', readRepair: 'async', resolver: 'siblings' },
   },
-  /** Replicas are away for longer than tombstones wait for them. */
+  /** Clients are away for longer than tombstones wait for them, and bring what they made of old copies. */
   'leaderless-away': {
     ...usual,
+    oldEdits: 0.15,
     faults: ['partition', 'crash', 'pause', 'clock_jump'],
     documentsMax: 12,
     deletions: 0.4,

@@ -14,9 +14,11 @@ import {
   type RevisionNode,
 } from '../../src/document/revision-graph.ts';
 import { addPath, missing, pathOf } from '../../src/document/revision-path.ts';
+import { beforeAllStamps } from '../../src/document/stamp.ts';
 import { hasDerivedForm, treeLeaves } from '../../src/document/tree-projection.ts';
 import type { BucketEntry, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
 import { contributionOfLeaves } from '../../src/leaderless/contribution.ts';
+import type { Tombstone } from '../../src/leaderless/tombstones.ts';
 import {
   burialOf,
   type Grave,
@@ -44,6 +46,13 @@ interface Document {
   /** Of the present graph, once somebody asked. */
   shown: { readonly leaves: readonly ToldRevision[]; readonly digest: string | undefined } | undefined;
 }
+
+interface DeadDocument extends Tombstone {
+  readonly id: string;
+}
+
+/** `rejected`: something of it is in quarantine. */
+export type JoinOutcome = CommitOutcome | { readonly kind: 'rejected' };
 
 export interface ReplicaStoreOptions {
   readonly disk: SimulatedDisk;
@@ -140,40 +149,55 @@ export class ReplicaStore {
   }
 
   /** Joins revisions; they are visible, with the merges that follow from them, once they are durable. */
-  join(revisions: readonly ToldRevision[], settled: (outcome: CommitOutcome) => void): void {
+  join(revisions: readonly ToldRevision[], settled: (outcome: JoinOutcome) => void): void {
     const operations = revisions.map((told) => put(`doc ${told.id} ${told.revision}`, told));
     this.#options.disk.commit(operations, (outcome) => {
       if (outcome.kind === 'durable') {
-        const judged = revisions.map((told) => [told, this.#judge(told)] as const);
+        const judged = revisions.map((told) => [told, this.judge(told)] as const);
         for (const [told, verdict] of judged) {
           if (verdict === 'quarantine') this.#setAside(told);
           else if (verdict === 'known') this.#options.disk.commit([gone(told)], () => undefined);
         }
         this.#show(judged.flatMap(([told, verdict]) => (verdict === 'apply' ? [told] : [])));
+        if (judged.some(([, verdict]) => verdict === 'quarantine')) return settled({ kind: 'rejected' });
       }
       settled(outcome);
     });
   }
 
   /** What no leaf that a repair brings is made of is thrown away: a planted bug. */
-  overwrite(revisions: readonly ToldRevision[], settled: (outcome: CommitOutcome) => void): void {
+  overwrite(revisions: readonly ToldRevision[], settled: (outcome: JoinOutcome) => void): void {
     for (const id of new Set(revisions.map((told) => told.id))) {
       this.#options.disk.commit(this.#drop(id), () => undefined);
     }
     this.join(revisions, settled);
   }
 
-  /** Forgets documents that are tombstones alone and were last changed at this place or before. Gives them. */
-  forget(through: number): readonly { readonly id: string; readonly leaves: readonly Revision[] }[] {
-    const forgotten: { id: string; leaves: readonly Revision[] }[] = [];
-    for (const [id, { graph, sequence }] of [...this.#documents]) {
-      if (sequence > through || graph.leaves.some((leaf) => !leaf.deleted)) continue;
-      const idDigest = idDigestOf(id, digest128);
-      const grave = graveOf(idDigest, this.#graveGraph(graph));
-      forgotten.push({ id, leaves: grave.leaves });
+  /** Documents that are tombstones alone, in the order of the feed. */
+  tombstones({
+    after,
+    through,
+  }: {
+    readonly after: number;
+    readonly through: number;
+  }): readonly DeadDocument[] {
+    const dead = [...this.#documents].flatMap(([id, { graph, sequence }]): DeadDocument[] => {
+      if (sequence <= after || sequence > through || graph.leaves.some((leaf) => !leaf.deleted)) return [];
+      const leaves = this.leaves(id).filter(({ revision }) => !hasDerivedForm(revision));
+      const times = leaves.map(({ stamp }) => stamp?.ms);
+      const isTimed = times.every((ms) => ms !== undefined);
+      return [{ id, sequence, deletedAtMs: isTimed ? Math.max(...times) : undefined }];
+    });
+    return dead.sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** Forgets documents that are dead. Gives what of each was left. */
+  forget(ids: readonly string[]): readonly { readonly id: string; readonly leaves: readonly Revision[] }[] {
+    return ids.map((id) => {
+      const grave = graveOf(idDigestOf(id, digest128), this.#graveGraph(this.graph(id)));
       this.#settleGrave(grave, id, []);
-    }
-    return forgotten;
+      return { id, leaves: grave.leaves };
+    });
   }
 
   /** Takes over a grave, and judges what is here of the document. */
@@ -239,7 +263,8 @@ export class ReplicaStore {
     return this.graves().filter(({ idDigest }) => !alive.has(idDigest));
   }
 
-  #judge(told: ToldRevision): 'apply' | 'known' | 'quarantine' {
+  /** What becomes of a revision that arrives now. */
+  judge(told: ToldRevision): 'apply' | 'known' | 'quarantine' {
     const grave = this.#documents.has(told.id) ? undefined : this.grave(told.id);
     if (grave === undefined || this.#options.canary.believesTheDead === true) return 'apply';
     const isKnown = missing(grave.graph, [told.revision], digest128).missing.length === 0;
@@ -298,7 +323,8 @@ export class ReplicaStore {
     for (const { deleted, revision } of graph.leaves) {
       if (records.has(revision)) continue;
       const path = pathOf(graph, revision);
-      records.set(revision, { id, revision, deleted, value: 0, stamp: undefined, path });
+      const stamp = { ...beforeAllStamps, node: '' };
+      records.set(revision, { id, revision, deleted, value: 0, stamp, path });
     }
   }
 

@@ -11,6 +11,7 @@ import type { RunSummary } from '../run.ts';
 import { microsecondsOf, World } from '../world.ts';
 import type { LeaderlessCanary } from './canaries.ts';
 import {
+  checkAges,
   checkEquality,
   checkLosses,
   checkMonotonic,
@@ -59,6 +60,7 @@ export function runLeaderless({
     clients: random.between(2, 4),
     documents: random.between(1, profile.documentsMax),
     deletions: profile.deletions,
+    oldEdits: profile.oldEdits,
     thinkMsMax: random.pick([60, 150, 300]),
   });
   const nemesis = new LeaderlessNemesis(world, cluster, profile);
@@ -142,7 +144,7 @@ function isWhole(cluster: LeaderlessCluster): boolean {
 
 function judged(
   evidence: LeaderlessEvidence,
-  { antiEntropy, hints, readRepair, resolver }: LeaderlessSettings,
+  settings: LeaderlessSettings,
   profile: LeaderlessProfile,
 ): Violation[] {
   const violations = [
@@ -151,7 +153,9 @@ function judged(
     ...checkMonotonic(evidence),
     ...checkSiblings(evidence),
     ...checkTombstones(evidence),
+    ...checkAges(evidence, settings),
   ];
+  const { antiEntropy, hints, readRepair, resolver } = settings;
   const isMended =
     antiEntropy || readRepair !== 'off' || (hints && resolver === 'siblings' && hintsSuffice(profile));
   if (isMended) violations.push(...checkEquality(evidence));

@@ -14,6 +14,7 @@ import {
   writeIsLate,
   writeOutcome,
 } from '../../src/leaderless/write-coordinator.ts';
+import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { HintDesk } from './hint-desk.ts';
 import type { PeerReply, ToldRevision, WriteAnswer, WriteRequest } from './messages.ts';
@@ -64,6 +65,14 @@ export class WriteDesk {
     if (open === 0) check();
   }
 
+  /** A revision that a client made of what it once read, without asking whether that is still the latest. */
+  insert(told: ToldRevision, settings: LeaderlessSettings, answer: (answer: WriteAnswer) => void): void {
+    const { oracle, self, store } = this.#process;
+    oracle.made(told, self);
+    if (store.judge(told) === 'apply') return this.#coordinate(told, settings, () => undefined, answer);
+    store.join([told], () => answer({ kind: 'conflict' }));
+  }
+
   #check(request: WriteRequest, answer: (answer: WriteAnswer) => void): void {
     const { id, base, deleted } = request;
     const { store } = this.#process;
@@ -74,7 +83,9 @@ export class WriteDesk {
     const isAllowed = base === undefined ? winner === undefined || winner.deleted : isLeaf(graph, base);
     if (!isAllowed || (deleted && base === undefined)) return answer({ kind: 'conflict' });
     this.#busy.set(id, []);
-    this.#coordinate(this.#revisionOf(request, parent), request, answer);
+    const told = this.#revisionOf(request, parent);
+    this.#process.oracle.made(told, this.#process.self);
+    this.#coordinate(told, request.settings, () => this.#free(id), answer);
   }
 
   #revisionOf({ id, deleted, value }: WriteRequest, parent: Revision | undefined): ToldRevision {
@@ -95,21 +106,21 @@ export class WriteDesk {
     return pathOf(graph.nodes.length > 0 ? graph : store.grave(id)!.graph, parent).ids;
   }
 
-  #coordinate(told: ToldRevision, request: WriteRequest, answer: (answer: WriteAnswer) => void): void {
-    const { canary, clock, detector, oracle, owners, self, standIns } = this.#process;
-    oracle.made(told, self);
-    const { w, pw, writeTimeoutMs } = request.settings;
-    const quorum = canary.countsStandIns ? 'sloppy' : request.settings.quorum;
+  #coordinate(
+    told: ToldRevision,
+    settings: LeaderlessSettings,
+    settledHere: () => void,
+    answer: (answer: WriteAnswer) => void,
+  ): void {
+    const { canary, clock, detector, owners, self, standIns } = this.#process;
+    const { hints, w, pw, writeTimeoutMs } = settings;
+    const quorum = canary.countsStandIns ? 'sloppy' : settings.quorum;
     const suspected = owners.filter(
       (node) => node !== self && detector.verdict(node, clock.monotonic()) === 'suspected',
     );
     new WriteRound(this.#process, this.#hints, told, answer).begin(
       startWrite({ owners, standIns, w, pw, quorum, suspected }),
-      {
-        timeoutMs: writeTimeoutMs,
-        keepsHints: request.settings.hints,
-        settledHere: () => this.#free(told.id),
-      },
+      { timeoutMs: writeTimeoutMs, keepsHints: hints, settledHere },
     );
   }
 

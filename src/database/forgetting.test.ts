@@ -87,6 +87,23 @@ describe('a tombstone that is forgotten', () => {
   });
 });
 
+describe('how old a deletion is', () => {
+  const query = { after: 0, through: 100, limit: 100 };
+
+  it('is told by its latest tombstone, not by those that a grave gave back', async () => {
+    const database = await openLeaderlessDatabase();
+    const [, tombstone] = await died(database, 'x');
+    await database.insert([arrival('x', 1, [b], {}, true)]);
+    expect((await partOf(database).tombstones(query)).dead).toMatchObject([{ deletedAtMs: undefined }]);
+    await forget(database, 'x', tombstone, `1-${b}` as Revision);
+    const anew = await write(database, 'x', { anew: true });
+    await database.edit([edit('x', {}, anew, true)]);
+    const { dead } = await partOf(database).tombstones(query);
+    expect(dead).toMatchObject([{ id: 'x', deletedAtMs: expect.any(Number) }]);
+    expect(dead[0]!.leaves).toHaveLength(2);
+  });
+});
+
 describe('a client that was away while a document died', () => {
   async function grave() {
     const store = createMemoryStore();

@@ -6,6 +6,7 @@
 import type { Revision } from '../document/revision.ts';
 import { graphOf, nodeOf, type RevisionGraph, type RevisionNode } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
+import { beforeAllStamps } from '../document/stamp.ts';
 import { assert } from '../errors.ts';
 import { burialOf, graveGraph, mergedGrave } from '../replication/graves.ts';
 import type { LeaderlessTurn } from './leaderless-turn.ts';
@@ -13,8 +14,12 @@ import { placeWinner } from './placing.ts';
 import type { BodyRecord, Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
-/** What is left of a tombstone's content. */
-const FORGOTTEN: BodyRecord = { attachments: [], body: new TextEncoder().encode('{}') };
+/** What is left of a tombstone's content. When it was made is not kept: long ago. */
+const FORGOTTEN: BodyRecord = {
+  attachments: [],
+  body: new TextEncoder().encode('{}'),
+  stamp: { ...beforeAllStamps, node: '' },
+};
 
 /** The document that a grave stands for: its graph, and tombstones without what they said. Its sequence is 0. */
 export function buriedHead(turn: Turn, id: string): Head | undefined {

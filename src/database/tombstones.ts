@@ -1,6 +1,7 @@
 /** Deleted documents in the order of the changes feed, for whoever decides which may be forgotten. */
 
 import type { Revision } from '../document/revision.ts';
+import { hasDerivedForm } from '../document/tree-projection.ts';
 import { keyKinds, numberOf } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { DocumentContext } from './reads.ts';
@@ -52,7 +53,9 @@ export async function tombstonesIn(
 
 function deadDocument(context: DocumentContext, id: string, sequence: number): DeadDocument {
   const revisions = wholeDocument(context, id, 'all');
-  const times = revisions.map(({ stamp }) => stamp?.ms);
+  // What only ends the branches of a merge was deleted by nobody.
+  const deletions = revisions.filter(({ revision }) => !hasDerivedForm(revision));
+  const times = deletions.map(({ stamp }) => stamp?.ms);
   const isTimed = times.every((ms) => ms !== undefined);
   const deletedAtMs = isTimed ? Math.max(...times) : undefined;
   return { id, sequence, leaves: revisions.map(({ revision }) => revision), deletedAtMs };

@@ -2,8 +2,8 @@
  * When a deletion may be forgotten.
  *
  * A tombstone that is gone protects nobody: whoever was away during the deletion still has the document, brings it
- * along, and it is new to everyone. So a tombstone is forgotten only below the horizon: once every replica and every
- * registered checkpoint is known to be past it.
+ * along, and it is new to everyone. So a tombstone is forgotten only below the horizon, once every replica and every
+ * registered checkpoint is known to be past it, and only when it is old.
  *
  *     own sequence      40 ─────── 57 ───────── 73 ──────── 80
  *     n2 has all of it  ───────────────────────── 73
@@ -11,45 +11,63 @@
  *     checkpoint phone  ───────────────────────── 73
  *
  * A replica has all of the own state up to the sequence at which a round of anti-entropy with it began, once that round
- * ended well. Sequences are places in the own changes feed: no clock decides. A clock has a say only about who was away
- * so long that nobody waits any more (`horizonMs`); who comes back after that is asked, not believed.
+ * ended well. Sequences are places in the own changes feed: no clock decides. A clock has a say only about checkpoints
+ * that have not moved for so long that nobody waits any more (`horizonMs`), and about readers of the feed that have none: for
+ * them a tombstone is kept for so long. Who comes back after that is asked, not believed.
  *
  * What is forgotten leaves a grave, which judges what arrives afterwards: replication/graves.ts.
  */
 
-/** How far somebody is known to have what this replica has. */
-export interface Witness {
-  /** A replica's name, or the id of a checkpoint. */
-  readonly name: string;
-  /** Place in this replica's changes feed: everything up to it, the other has too. */
+/** How far a reader of this replica's changes feed is known to be. */
+export interface Checkpoint {
+  /** Place in the feed: everything up to it, the reader has too. */
   readonly through: number;
-  /** Wall-clock milliseconds when it was last heard of. */
-  readonly heardAtMs: number;
+  /** Wall-clock milliseconds when it moved last. */
+  readonly movedAtMs: number;
 }
 
-export interface Horizon {
-  /** Tombstones of the own sequences up to this may be forgotten. */
-  readonly through: number;
-  /** Whom a later one waits for. */
-  readonly waitsFor: readonly string[];
-  /** Nobody waits for these any more. What they bring of the forgotten goes to quarantine. */
-  readonly expired: readonly string[];
-}
-
-export interface HorizonQuestion {
-  /** The last place in the own changes feed. */
-  readonly sequence: number;
-  /** Every other replica, heard of or not, and every registered checkpoint. */
-  readonly witnesses: readonly Witness[];
-  /** Wall-clock milliseconds. */
+/** Wall-clock milliseconds, and how long a tombstone is kept for readers that nobody knows. */
+export interface HorizonTimes {
   readonly nowMs: number;
   readonly horizonMs: number;
 }
 
-export function horizonOf({ sequence, witnesses, nowMs, horizonMs }: HorizonQuestion): Horizon {
-  const expired = witnesses.filter(({ heardAtMs }) => nowMs - heardAtMs > horizonMs);
-  const awaited = witnesses.filter((witness) => !expired.includes(witness));
-  const through = awaited.reduce((least, witness) => Math.min(least, witness.through), sequence);
-  const waitsFor = awaited.filter((witness) => witness.through === through && through < sequence);
-  return { through, waitsFor: waitsFor.map(({ name }) => name), expired: expired.map(({ name }) => name) };
+export interface HorizonQuestion extends HorizonTimes {
+  /** The last place in the own changes feed. */
+  readonly sequence: number;
+  /**
+   * Of every other owner the place up to which it has everything; undefined as long as it was not compared. Owners are few,
+   * and known, so they are waited for however long that takes.
+   */
+  readonly owners: readonly (number | undefined)[];
+  readonly checkpoints: readonly Checkpoint[];
+}
+
+/** Tombstones of the own sequences up to this may be forgotten. */
+export function horizonOf({ checkpoints, horizonMs, nowMs, owners, sequence }: HorizonQuestion): number {
+  const awaited = checkpoints.filter(({ movedAtMs }) => nowMs - movedAtMs <= horizonMs);
+  const places = [...owners.map((through = 0) => through), ...awaited.map(({ through }) => through)];
+  return Math.min(sequence, ...places);
+}
+
+export interface Tombstone {
+  /** Its place in the own changes feed. */
+  readonly sequence: number;
+  /** Wall-clock milliseconds of the last deletion, where it was made; undefined: nobody knows, so it is never old. */
+  readonly deletedAtMs: number | undefined;
+}
+
+/**
+ * Which tombstones of a stretch of the feed are old enough, and up to where there is nothing left to look at again. `found`
+ * are those below the horizon, in the order of the feed.
+ */
+export function oldTombstones<Found extends Tombstone>(
+  found: { readonly dead: readonly Found[]; readonly through: number },
+  { horizonMs, nowMs }: HorizonTimes,
+): { readonly due: readonly Found[]; readonly through: number } {
+  const timed = found.dead.filter(({ deletedAtMs }) => deletedAtMs !== undefined);
+  const young = timed.findIndex(({ deletedAtMs = nowMs }) => nowMs - deletedAtMs <= horizonMs);
+  // What stands behind it is mostly younger still; the next round looks from there on.
+  if (young >= 0) return { due: timed.slice(0, young), through: timed[young]!.sequence - 1 };
+  return { due: timed, through: found.through };
 }

@@ -148,7 +148,7 @@ async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Prom
   const joining = new Joining({ self, transport, caller, clock, log });
   const { pace, ...times } = settings.antiEntropy;
   const antiEntropy = new AntiEntropy({
-    ...{ sets, liveness, clock, random, log, ...times, forgetting: new Forgetting(clock) },
+    ...{ sets, liveness, clock, random, log, ...times, forgetting: new Forgetting(self, clock) },
     comparison: { transport, caller, delivery, joining, clock, pace },
   });
   const retryMs = settings.rejoinMs;
