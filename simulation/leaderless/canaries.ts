@@ -14,6 +14,8 @@ export interface LeaderlessCanary {
   readonly answersWithFewer?: boolean;
   /** A repaired replica keeps what it was sent, and nothing beside it. */
   readonly repairOverwrites?: boolean;
+  /** Reads that repair before they answer do so afterwards. */
+  readonly answersBeforeRepair?: boolean;
   /** Repairs travel without their way back. */
   readonly forgetsPaths?: boolean;
   /** A replica whose disk was replaced is asked like all others. */
@@ -73,6 +75,12 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     profile: 'leaderless-cuts',
     seedsMax: 10,
     seedFirst: 14,
+  },
+  'repair-not-awaited': {
+    explanation: 'a read with blocking repair answers before R replicas hold what it saw',
+    canary: { answersBeforeRepair: true },
+    profile: 'leaderless-blocking',
+    seedsMax: 5,
   },
   'path-forgotten': {
     explanation: 'repairs travel without their way back, so what they supersede looks like a sibling',

@@ -84,18 +84,23 @@ export function checkReads({ records, finals, oracle }: LeaderlessEvidence): Vio
   });
 }
 
-/** With blocking repair and reads that overlap, nobody sees less than somebody saw before. */
+/**
+ * With blocking repair and reads that overlap, nobody sees less than somebody saw before, until the document is forgotten
+ * as deleted. A disk that is lost changes that only where a read asks fewer than a write: what R replicas hold one of
+ * N - W + 1 others has, unless W > R.
+ */
 export function checkMonotonic({ records, oracle }: LeaderlessEvidence): Violation[] {
   const reads = answeredReads(records).filter(
     ({ settings }) => settings.readRepair === 'blocking' && settings.quorum === 'strict',
   );
   const firstWipe = oracle.wipes[0]?.at ?? Number.POSITIVE_INFINITY;
-  const firstGrave = oracle.forgottenDocuments[0]?.at ?? Number.POSITIVE_INFINITY;
+  const firstGraves = new Map(oracle.forgottenDocuments.map(({ at, id }) => [id, at] as const).reverse());
   return reads.flatMap((later) =>
     reads.flatMap((earlier): Violation[] => {
       if (earlier.id !== later.id || earlier.at >= later.invokedAt) return [];
       if (earlier.settings.r + later.settings.r <= earlier.settings.n) return [];
-      if (later.at >= Math.min(firstWipe, firstGrave)) return [];
+      if (later.at >= (firstGraves.get(later.id) ?? Number.POSITIVE_INFINITY)) return [];
+      if (later.at >= firstWipe && earlier.settings.w > earlier.settings.r) return [];
       const seen = later.answer.leaves.map(({ revision }) => revision);
       // A derived tombstone is no revision: it is shown as long as the merge that it stands for is the last.
       const leaves = earlier.answer.leaves.filter(({ revision }) => !hasDerivedForm(revision));
@@ -194,10 +199,14 @@ export function checkAges(
   });
 }
 
-/** All owners hold the same in the end. */
-export function checkEquality({ finals }: LeaderlessEvidence): Violation[] {
+/** All owners hold the same in the end, but for documents that are excused. */
+export function checkEquality(
+  { finals }: LeaderlessEvidence,
+  excused: ReadonlySet<string> = new Set(),
+): Violation[] {
   const [first, ...others] = finals.map(({ documents, node }) => {
-    const leaves = [...documents].flatMap(([id, list]) =>
+    const judged = [...documents].filter(([id]) => !excused.has(id));
+    const leaves = judged.flatMap(([id, list]) =>
       list.filter(({ deleted }) => !deleted).map(({ revision }) => `${id}: ${revision}`),
     );
     return { node, leaves: leaves.sort() };

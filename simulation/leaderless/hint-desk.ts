@@ -54,17 +54,21 @@ export class HintDesk {
   }
 
   keep(owner: string, told: ToldRevision, settled: (outcome: CommitOutcome) => void): void {
-    const { clock, disk, note } = this.#process;
+    const { clock, disk, note, oracle } = this.#process;
     this.#last += 1;
     const key = `hint ${String(this.#last).padStart(8, '0')}`;
     const hint: StoredHint = { key, owner, bytes: hintBytes, keptAtMs: clock.now(), told };
     if (this.#book.keep([hint], this.#moment()) === 'full') {
       note('hints are full', { owner });
+      oracle.unhinted.add(told.id);
       return settled({ kind: 'refused', error: failure('insufficient_storage') });
     }
     disk.commit([put(key, hint)], (outcome) => {
       if (outcome.kind === 'durable') this.#stored.set(key, hint);
-      else this.#book.removed([hint]);
+      else {
+        this.#book.removed([hint]);
+        oracle.unhinted.add(told.id);
+      }
       settled(outcome);
     });
   }

@@ -21,6 +21,8 @@ export class Oracle {
   readonly forgottenDocuments: Forgotten[] = [];
   /** Wall clocks say what time it is, but for their drift. */
   areClocksRight = true;
+  /** Documents of which an owner lacks something that nobody could note to tell it. */
+  readonly unhinted = new Set<string>();
   readonly wipes: { readonly node: string; readonly at: number }[] = [];
 
   constructor(world: World) {

@@ -59,11 +59,21 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
   /** Each way of repair alone must make replicas equal, where it promises to. */
   'leaderless-hints': {
     ...usual,
-    faults: cuts,
+    faults: [...cuts, 'full_disk'],
     // Merges that replicas derive are nobody's write: hints do not bring them.
     settings: {
       ...{ hints: true, hintWindowMs: 600_000 },
       ...{ readRepair: 'off', antiEntropy: false, resolver: 'siblings' },
+    },
+  },
+  /** What a read has seen, no later read may miss, whatever becomes of the write. */
+  'leaderless-blocking': {
+    ...usual,
+    faults: [...cuts, 'crash', 'wipe', 'full_disk'],
+    documentsMax: 1,
+    settings: {
+      ...{ n: 3, r: 2, w: 2, quorum: 'strict', resolver: 'siblings' },
+      ...{ hints: false, readRepair: 'blocking', antiEntropy: false },
     },
   },
   'leaderless-repair': {
@@ -80,9 +90,9 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
 
 export const leaderlessProfileNames: readonly string[] = Object.keys(profiles);
 
-/** Whether hints alone make replicas equal: where no coordinator falls, and no disk refuses, with what it owed. */
+/** Whether hints alone make replicas equal, but for what disks refused: where no coordinator falls with what it owed. */
 export function hintsSuffice({ faults }: LeaderlessProfile): boolean {
-  return faults.every((kind) => cuts.includes(kind));
+  return faults.every((kind) => kind === 'full_disk' || cuts.includes(kind));
 }
 
 export function leaderlessProfileNamed(name: string): LeaderlessProfile | undefined {

@@ -32,8 +32,10 @@ export class ReadDesk {
   }
 
   read({ id, settings }: ReadRequest, answer: (answer: ReadAnswer) => void): void {
-    const { clock, detector, owners, random, self, standIns } = this.#process;
-    const { r, pr, quorum, readRepair, readTimeoutMs } = settings;
+    const { canary, clock, detector, owners, random, self, standIns } = this.#process;
+    const { r, pr, quorum, readTimeoutMs } = settings;
+    const readRepair =
+      canary.answersBeforeRepair && settings.readRepair === 'blocking' ? 'async' : settings.readRepair;
     const others = detector.preferred(
       owners.filter((node) => node !== self),
       clock.monotonic(),

@@ -156,9 +156,10 @@ function judged(
     ...checkAges(evidence, settings),
   ];
   const { antiEntropy, hints, readRepair, resolver } = settings;
-  const isMended =
-    antiEntropy || readRepair !== 'off' || (hints && resolver === 'siblings' && hintsSuffice(profile));
-  if (isMended) violations.push(...checkEquality(evidence));
+  if (antiEntropy || readRepair !== 'off') violations.push(...checkEquality(evidence));
+  else if (hints && resolver === 'siblings' && hintsSuffice(profile)) {
+    violations.push(...checkEquality(evidence, evidence.oracle.unhinted));
+  }
   return violations;
 }
 

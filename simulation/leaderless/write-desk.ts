@@ -174,6 +174,8 @@ class WriteRound {
     }
     if (!this.#options.keepsHints) return;
     for (const owner of owedHints(this.#state)) {
+      // Its own disk refused: others have it, and no hint is kept for oneself.
+      if (owner === this.#process.self) this.#process.oracle.unhinted.add(this.#told.id);
       if (this.#hinted.has(owner) || owner === this.#process.self) continue;
       this.#hinted.add(owner);
       this.#hints.keep(owner, this.#told, () => undefined);
