@@ -12,7 +12,7 @@ import { failure, type TercetError } from '../errors.ts';
 import { createBodyWatch, hasBody, lingerThenCut } from './body.ts';
 import { BodyMemory } from './body-memory.ts';
 import { refuseForeignPage } from './browser-guard.ts';
-import { answerParserError, endWith } from './client-errors.ts';
+import { answerParserError, endWith, isExcused } from './client-errors.ts';
 import { countRequest, createCounters } from './counters.ts';
 import { DatabaseUpdates } from './database-updates.ts';
 import { Exchange, type Shared } from './exchange.ts';
@@ -95,7 +95,8 @@ function attach(server: Server, shared: Shared): void {
   server.on('checkExpectation', (request, response) => onRequest(request, response, false));
   server.on('clientError', (error, duplex) => {
     const socket = duplex as Socket;
-    answerParserError(error, socket, open.on(socket));
+    const answer = () => answerParserError(error, socket, open.on(socket));
+    if (!isExcused(error, socket, answer)) answer();
   });
   server.on('connect', (_request, socket) => {
     endWith(socket, failure('method_not_allowed', 'This node is no proxy.'));

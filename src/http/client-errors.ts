@@ -20,6 +20,26 @@ interface ParserError extends Error {
 /** Connections that wait for answers: what they bring meanwhile is not looked at. */
 const finishing = new WeakSet<Socket>();
 
+/** Connections on which a request was late once, when perhaps this node was. */
+const excused = new WeakSet<Socket>();
+
+/**
+ * A node that was itself stopped or starved finds requests late that arrived in time and are only still to be read. So what
+ * has arrived is read first, once for each connection; who is late all the same is found so again by the next check.
+ */
+export function isExcused(error: Error, socket: Socket, refuseLate: () => void): boolean {
+  if ((error as ParserError).code !== 'ERR_HTTP_REQUEST_TIMEOUT' || excused.has(socket)) return false;
+  excused.add(socket);
+  const { bytesRead } = socket;
+  // From a timer the first of these comes after one look at all connections.
+  setImmediate(() =>
+    setImmediate(() => {
+      if (socket.bytesRead === bytesRead) refuseLate();
+    }),
+  );
+  return true;
+}
+
 /**
  * What cannot be read may stand behind requests that are being answered, perhaps carried out already. Their clients get
  * those answers first, and only what never became a request is said to have had no effect.

@@ -1,5 +1,6 @@
 /** Whatever a client sends, it gets a 4xx in CouchDB's shape, and the node goes on serving its neighbours. */
 
+import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -271,6 +272,16 @@ test('a deletion that does not wait for its broken body is not said to have had 
   const answers = await app.raw(`${head}zz\r\n`);
   expect(answers).not.toContain('did_not_happen');
   expect((await app.request('GET', '/db/going')).json.reason).toBe('deleted');
+});
+
+test('a node that was stopped for longer than a request may take reads what came meanwhile', async () => {
+  const accepted = once(app.server, 'connection');
+  const socket = createConnection({ host: '127.0.0.1', port: app.port });
+  await Promise.all([accepted, once(socket, 'connect')]);
+  socket.end(`GET /db/doc HTTP/1.1\r\n${head}\r\n`);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString('latin1', 0, 12)).toBe('HTTP/1.1 200');
 });
 
 test('a client that waits to be told to go on is told so', async () => {
