@@ -6,7 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { createGzip, gzipSync } from 'node:zlib';
+import { constants, deflateRawSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { type Neighbour, startNeighbour } from './neighbour.ts';
@@ -151,7 +151,7 @@ describe('bodies', () => {
   });
 
   test('gzip bombs are refused without being unpacked, and damaged gzip as well', async () => {
-    const bomb = await zeros(400);
+    const bomb = zeros(400);
     const headers = ['Content-Encoding: gzip'];
     for (const [method, path] of [...endpoints, ['PUT', '/db/bomb/attachment']] as const) {
       const reply = await sendRaw(node.port, json(method, path, bomb, headers));
@@ -171,17 +171,11 @@ describe('bodies', () => {
   });
 });
 
-/** Megabytes of zeros, compressed to about a thousandth. */
-async function zeros(megabytes: number): Promise<Buffer> {
-  const gzip = createGzip({ level: 9 });
-  const chunks: Buffer[] = [];
-  gzip.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const ended = new Promise((resolve) => gzip.on('end', resolve));
-  const megabyte = Buffer.alloc(1_000_000);
-  for (let n = 0; n < megabytes; n += 1) gzip.write(megabyte);
-  gzip.end();
-  await ended;
-  return Buffer.concat(chunks);
+/** Megabytes of zeros, compressed to about a thousandth: one megabyte again and again, without the sum behind the last. */
+function zeros(megabytes: number): Buffer {
+  const head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
+  const megabyte = deflateRawSync(Buffer.alloc(1_000_000), { finishFlush: constants.Z_FULL_FLUSH });
+  return Buffer.concat([head, ...Array.from({ length: megabytes }, () => megabyte)]);
 }
 
 describe('framing', () => {
