@@ -10,6 +10,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // What is waited for comes at once; a busy machine takes longer than the second that is usual.
+    expect: { poll: { timeout: 20_000 } },
     reporters: ['default', closingLine],
   },
 });

@@ -1,10 +1,8 @@
 /** Nodes that were given each other as peers keep databases of the same name equal. */
 
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { TercetNode } from '../../src/node.ts';
+import { freePorts } from '../ports.ts';
 import {
   call,
   contentOf,
@@ -25,19 +23,10 @@ let world: World;
 let members: readonly Member[];
 let nodes: TercetNode[];
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 beforeEach(async () => {
   world = openWorld();
   const names = ['n1', 'n2', 'n3'];
-  const ports = await Promise.all(names.map(freePort));
+  const ports = await freePorts(names.length);
   const peers = Object.fromEntries(names.map((name, index) => [name, `http://127.0.0.1:${ports[index]}`]));
   const directories = await Promise.all(names.map(() => world.directory()));
   members = names.map((name, index) => ({

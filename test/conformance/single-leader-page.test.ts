@@ -1,10 +1,8 @@
 /** What docs/single-leader.md tells a reader to try, tried on three nodes: each step of the page in the page's order. */
 
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TercetNode } from '../../src/node.ts';
+import { freePorts } from '../ports.ts';
 import { eventually, openWorld } from './replication-world.ts';
 
 interface Member {
@@ -23,15 +21,6 @@ interface Answer {
 
 const world = openWorld();
 let members: readonly Member[];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function ask(
   { url }: Member,
@@ -72,7 +61,7 @@ async function start(member: Member): Promise<void> {
 
 beforeAll(async () => {
   const names = ['n1', 'n2', 'n3'];
-  const ports = await Promise.all(names.map(freePort));
+  const ports = await freePorts(names.length);
   const peers = Object.fromEntries(names.map((name, index) => [name, `http://127.0.0.1:${ports[index]}`]));
   const directories = await Promise.all(names.map(() => world.directory()));
   members = names.map((name, index) => ({
@@ -194,7 +183,7 @@ it('a leader that stops is followed by another, in a later epoch', async () => {
 });
 
 it('nodes that ran alone have groups of their own, also when they are told of each other', async () => {
-  const ports = await Promise.all(['a', 'b'].map(freePort));
+  const ports = await freePorts(2);
   const peers = { a: `http://127.0.0.1:${ports[0]}`, b: `http://127.0.0.1:${ports[1]}` };
   const loners = await Promise.all(
     (['a', 'b'] as const).map(async (name, index) => {

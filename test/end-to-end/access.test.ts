@@ -173,7 +173,11 @@ describe('three nodes with a shared secret', () => {
       environment: { TERCET_ADMIN: root },
     });
     const [one, two, three] = nodes as [TestNode, TestNode, TestNode];
-    await ask('PUT', userUrl(one.url, 'anna'), { as: root, body: user('anna', 'secret', ['staff']) });
+    await waitUntil('the user is written', async () => {
+      const body = user('anna', 'secret', ['staff']);
+      const { status } = await ask('PUT', userUrl(one.url, 'anna'), { as: root, body });
+      return status === 201 || status === 409;
+    });
     const session = { body: { name: 'anna', password: 'secret' } };
     const opened = await waitUntil('the user is known on n2', async () => {
       const answer = await ask('POST', `${two.url}/_session`, session);

@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, connectReplicas, QuorumError, RequestError } from '../../src/client/client.ts';
-import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { openHarness, type TestNode } from './harness.ts';
+import { createLeaderless } from './leaderless-cluster.ts';
 
 const harness = openHarness();
 let nodes: readonly TestNode[];
@@ -20,14 +21,7 @@ interface Cart {
 
 /** What was missed comes back by reading alone: hints and anti-entropy are off. */
 async function createCarts(name: string): Promise<void> {
-  await waitUntil('the database can be made', async () => {
-    const query = 'strategy=leaderless&n=3&hints=false&anti_entropy=false';
-    const { status } = await fetch(`${nodes[0]!.url}/${name}?${query}`, { method: 'PUT' });
-    return status === 201 || status === 412;
-  });
-  for (const { url } of nodes) {
-    await waitUntil(`${url} has it`, async () => (await fetch(`${url}/${name}`)).ok);
-  }
+  return createLeaderless(nodes, name, 'n=3&hints=false&anti_entropy=false');
 }
 
 async function cartsOf(name: string, settings: object = {}) {

@@ -9,7 +9,8 @@
 
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePorts, type Harness, type NodeOptions, type TestNode } from './harness.ts';
+import { freePorts } from '../ports.ts';
+import type { Harness, NodeOptions, TestNode } from './harness.ts';
 
 interface Link {
   readonly port: number;

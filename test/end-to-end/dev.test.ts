@@ -5,7 +5,8 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { consecutivePorts, freePorts, openHarness, type TestProcess, waitUntil } from './harness.ts';
+import { consecutivePorts } from '../ports.ts';
+import { openHarness, type TestProcess, waitUntil } from './harness.ts';
 import { makeSample } from './sample.ts';
 
 const runFile = promisify(execFile);
@@ -20,10 +21,7 @@ interface Row {
   readonly pid: number;
 }
 
-async function startDev(
-  cwd: string,
-  flags: readonly string[] = ['--port', '0'],
-): Promise<TestProcess & { rows: Row[] }> {
+async function startDev(cwd: string, flags: readonly string[]): Promise<TestProcess & { rows: Row[] }> {
   const started = harness.run(['dev', ...flags], { cwd });
   let exited = false;
   void started.exited.then(() => {
@@ -110,7 +108,7 @@ describe('the things to try, pasted as they are printed', () => {
   const late = (at: Row) => `${at.url}/notes/late`;
   beforeAll(async () => {
     cwd = await harness.temporaryDirectory();
-    dev = await startDev(cwd);
+    dev = await startDev(cwd, ['--port', String(await consecutivePorts(3))]);
   }, 90_000);
   afterAll(() => {
     for (const pid of byHand.values()) if (isRunning(pid)) process.kill(pid, 'SIGKILL');
@@ -213,7 +211,7 @@ describe('the things to try, pasted as they are printed', () => {
   }, 60_000);
 
   test('the next start finds what that acknowledged, and no node outlives a dev that is killed', async () => {
-    const next = await startDev(cwd);
+    const next = await startDev(cwd, ['--port', '0']);
     expect((await fetch(late(next.rows[1]!))).status).toBe(200);
     next.child.kill('SIGKILL');
     await waitUntil('its nodes have stopped', () => !next.rows.some(({ pid }) => isRunning(pid)));
@@ -236,7 +234,8 @@ describe('one node, which shows as well as three what dev does with its director
   });
 
   test('ports that are taken are skipped, and that is said', async () => {
-    const [port] = (await freePorts(1)) as [number];
+    // dev takes one of the next, at which no other node of these tests is to be met then.
+    const port = await consecutivePorts(10);
     const blocker: Server = createServer();
     await new Promise<void>((resolve) => blocker.listen(port, '127.0.0.1', resolve));
     try {

@@ -13,9 +13,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../ports.ts';
 import { builtMain } from './build.ts';
 
 export interface NodeOptions {
@@ -225,37 +225,6 @@ export async function waitUntil<T>(
     if (performance.now() > deadline) throw new Error(`waited ${deadlineMs} ms in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-}
-
-/** Ports of 127.0.0.1 that nobody listens on now; all different. */
-export async function freePorts(count: number): Promise<number[]> {
-  const listening = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const probe = createServer();
-      probe.listen(0, '127.0.0.1');
-      await once(probe, 'listening');
-      return probe;
-    }),
-  );
-  const ports = listening.map((probe) => (probe.address() as { port: number }).port);
-  await Promise.all(listening.map((probe) => new Promise((resolve) => probe.close(resolve))));
-  return ports;
-}
-
-/**
- * The first of `count` consecutive ports that nobody listens on. Below the range that the system gives out by itself, so
- * that no other test's connection takes one of them in between.
- */
-export async function consecutivePorts(count: number): Promise<number> {
-  return waitUntil(`${count} ports in a row are free`, async () => {
-    const first = 20_000 + Math.floor(Math.random() * 12_000);
-    const probes = Array.from({ length: count }, (_, offset) =>
-      createServer().listen(first + offset, '127.0.0.1'),
-    );
-    const heard = await Promise.allSettled(probes.map((probe) => once(probe, 'listening')));
-    await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))));
-    return heard.every(({ status }) => status === 'fulfilled') && first;
-  });
 }
 
 function withoutTercet(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

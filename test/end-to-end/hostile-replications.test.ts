@@ -1,8 +1,9 @@
 /** Replications whose other end misbehaves: the node says so, gives up or goes on trying, and its other clients notice nothing. */
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { freePorts } from '../ports.ts';
 import { allBehaviours, type Behaviour, type EvilServer, startEvilServer } from './evil-server.ts';
-import { freePorts, openHarness, type TestNode, waitUntil } from './harness.ts';
+import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { type Neighbour, startNeighbour } from './neighbour.ts';
 import { figuresMissing, openSockets, peakResidentBytes, residentBytes } from './process-figures.ts';
 import { jsonRequest, sendRaw } from './raw-http.ts';

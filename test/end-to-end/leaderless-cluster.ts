@@ -2,24 +2,18 @@
 
 import { performance } from 'node:perf_hooks';
 import { type TestNode, waitUntil } from './harness.ts';
-import { type Acknowledged, ask } from './single-leader-cluster.ts';
+import { type Acknowledged, ask, createDatabase, untilStatus } from './single-leader-cluster.ts';
 
-/** Asks again until somebody leads the catalog, then until all nodes have heard of it. */
-export async function createLeaderless(
-  nodes: readonly TestNode[],
-  name: string,
-  query: string,
-): Promise<void> {
-  await waitUntil(`${name} exists`, async () => {
-    const reply = await ask('PUT', `${nodes[0]!.url}/${name}?strategy=leaderless&${query}`);
-    return reply?.status === 201 || reply?.status === 412;
+export function createLeaderless(nodes: readonly TestNode[], name: string, query: string): Promise<void> {
+  return createDatabase(nodes, name, `strategy=leaderless&${query}`);
+}
+
+/** Waits until the node reaches all three replicas: after a start the links between nodes come a moment later. */
+export function untilAllAnswer(node: TestNode, database: string): Promise<unknown> {
+  return waitUntil(`all replicas of ${database} answer ${node.name}`, async () => {
+    const reply = await ask('GET', `${node.url}/${database}/nobody-has-this?r=3`);
+    return reply?.headers.get('tercet-consistency') === 'quorum; r=3/3; n1,n2,n3';
   });
-  for (const node of nodes) {
-    await waitUntil(
-      `${node.name} has ${name}`,
-      async () => (await ask('GET', `${node.url}/${name}`))?.status === 200,
-    );
-  }
 }
 
 /** Which of these revisions the node's own replica lacks. */
@@ -29,9 +23,8 @@ export async function lackedBy(
   acknowledged: readonly Acknowledged[],
 ): Promise<readonly string[]> {
   const asked = Object.fromEntries(acknowledged.map(({ id, rev }) => [id, [rev]]));
-  const reply = await ask('POST', `${node.url}/${database}/_revs_diff`, asked);
-  if (reply?.status !== 200) throw new Error(`${node.name} does not say what it lacks`);
-  return Object.keys(reply.json);
+  const { json } = await untilStatus(200, 'POST', `${node.url}/${database}/_revs_diff`, asked);
+  return Object.keys(json);
 }
 
 /** Waits until the node's own replica has all of it. */

@@ -6,8 +6,8 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
-import { createLeaderless } from './leaderless-cluster.ts';
-import { ask, type Reply } from './single-leader-cluster.ts';
+import { createLeaderless, untilAllAnswer } from './leaderless-cluster.ts';
+import { ask, type Reply, untilStatus } from './single-leader-cluster.ts';
 
 /** Nodes are killed and started again, which takes a busy machine its time. */
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
@@ -43,7 +43,12 @@ function untilAlone(node: TestNode, path: string, version: number): Promise<unkn
 /** The third replica has version 6 of each path, the others 7. */
 async function missAWrite(paths: readonly string[]): Promise<void> {
   const revs = new Map<string, unknown>();
-  for (const path of paths) revs.set(path, (await put(first, `${path}?w=3`, { version: 6 })).json.rev);
+  for (const path of paths) {
+    await untilAllAnswer(first, path.split('/')[0]!);
+    const reply = await put(first, `${path}?w=3`, { version: 6 });
+    expect([reply.status, reply.headers.get('tercet-quorum')]).toEqual([201, 'w=3/3; n1,n2,n3']);
+    revs.set(path, reply.json.rev);
+  }
   await third.kill();
   for (const path of paths) {
     const reply = await put(first, path, { version: 7, _rev: revs.get(path) });
@@ -69,6 +74,7 @@ describe('Three replicas, of which the third misses a write', () => {
       6,
       'eventual; r=1/3; n3',
     ]);
+    await untilAllAnswer(third, 'read');
     const fresh = await ask('GET', `${third.url}/read/cart?r=3&conflicts=true&revs=true`);
     expect(fresh?.json).toMatchObject({ version: 7, _revisions: { start: 2 } });
     expect(fresh?.json._conflicts).toBeUndefined();
@@ -80,15 +86,18 @@ describe('Three replicas, of which the third misses a write', () => {
     await createLeaderless(nodes, 'unread', 'hints=false&read_repair=off&anti_entropy=false');
     await missAWrite(['unread/a', 'unread/b']);
     await expectStale(['unread/a', 'unread/b']);
+    await untilAllAnswer(first, 'unread');
     const compared = await ask('POST', `${first.url}/unread/_anti_entropy`, {});
     expect(compared?.json.ok).toBe(true);
     for (const path of ['unread/a', 'unread/b']) expect(await alone(third, path)).toBe(7);
+    await untilAllAnswer(third, 'unread');
     const again = await ask('POST', `${third.url}/unread/_anti_entropy`, {});
     expect(again?.json.replicas).toMatchObject([{ outcome: 'equal' }, { outcome: 'equal' }]);
   });
 
   test('a disk that was lost is filled again by comparing alone', async () => {
     await createLeaderless(nodes, 'wiped', 'hints=false&read_repair=off&anti_entropy=true');
+    await untilAllAnswer(first, 'wiped');
     const docs = Array.from({ length: 200 }, (_, n) => ({ _id: `d${n}`, version: n }));
     expect((await ask('POST', `${first.url}/wiped/_bulk_docs?w=3`, { docs }))?.status).toBe(201);
     const attached = await fetch(`${first.url}/wiped/d7/note.txt?rev=${await revOf('wiped/d7')}`, {
@@ -121,6 +130,7 @@ async function revOf(path: string): Promise<unknown> {
 describe('A request', () => {
   test('names its own counts, is told who answered, and is refused where they make no sense', async () => {
     await createLeaderless(nodes, 'counts', '');
+    await untilAllAnswer(first, 'counts');
     const all = await put(first, 'counts/cart?w=3&pw=3', { version: 1 });
     expect(all.headers.get('tercet-quorum')).toBe('w=3/3; n1,n2,n3');
     for (const query of ['r=0', 'r=4', 'w=x', 'n=2', 'pr=-1', 'consistency=linearizable']) {
@@ -136,7 +146,7 @@ describe('A request', () => {
       404,
       'quorum; r=3/3; n1,n2,n3',
     ]);
-    await ask('PUT', `${third.url}/counts/_security`, { members: { names: ['anna'] } });
+    await untilStatus(200, 'PUT', `${third.url}/counts/_security`, { members: { names: ['anna'] } });
     for (const node of nodes) {
       await waitUntil(`${node.name} knows who may read`, async () => {
         const members = (await ask('GET', `${node.url}/counts/_security`))?.json.members;
@@ -155,6 +165,7 @@ describe('Presets', () => {
     await missAWrite(['voldemort/unread', 'voldemort/read', 'dynamo/unread']);
     // The other one, which differs in this alone, heals without being asked.
     await untilAlone(third, 'dynamo/unread', 7);
+    await untilAllAnswer(first, 'voldemort');
     await ask('GET', `${first.url}/voldemort/read?r=3`);
     await untilAlone(third, 'voldemort/read', 7);
     expect(await alone(third, 'voldemort/unread')).toBe(6);

@@ -2,7 +2,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { freePorts, openHarness, waitUntil } from './harness.ts';
+import { freePorts } from '../ports.ts';
+import { openHarness, waitUntil } from './harness.ts';
+import { createDatabase } from './single-leader-cluster.ts';
 
 const harness = openHarness();
 afterAll(() => harness.close());
@@ -69,7 +71,7 @@ describe('three nodes', () => {
     const nodes = await harness.startCluster(3);
     const uuids = await Promise.all(nodes.map(async ({ url }) => (await get(url)).uuid));
     expect(new Set(uuids).size).toBe(1);
-    expect(await put(`${nodes[0]!.url}/notes?strategy=multi-leader`)).toBe(201);
+    await createDatabase(nodes, 'notes', 'strategy=multi-leader');
     expect(await put(`${nodes[0]!.url}/notes/one`, { text: 'first' })).toBe(201);
     for (const { url } of nodes) {
       await waitUntil(`${url} has the document`, async () => (await statusOf(`${url}/notes/one`)) === 200);

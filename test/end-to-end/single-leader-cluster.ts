@@ -1,6 +1,5 @@
 /** What tests of single-leader databases ask of a running cluster, and what must be true of it in the end. */
 
-import { expect } from 'vitest';
 import { type TestNode, waitUntil } from './harness.ts';
 
 export interface Reply {
@@ -36,19 +35,29 @@ export async function ask(
   }
 }
 
-/** Asks again until somebody leads. */
-export async function createLedger(nodes: readonly TestNode[], query = ''): Promise<void> {
-  const [first] = nodes;
-  await waitUntil('the ledger exists', async () => {
-    const reply = await ask('PUT', `${first!.url}/ledger?strategy=single-leader${query}`);
+/** Asks again until it is answered so: while leaders change, a node says with 503 that it cannot tell. */
+export function untilStatus(status: number, method: string, url: string, body?: object): Promise<Reply> {
+  let last: Reply | undefined;
+  return waitUntil(`${method} ${url} is answered ${status}`, async () => {
+    last = await ask(method, url, body);
+    return last?.status === status && last;
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}; last: ${last?.status} ${JSON.stringify(last?.json)}`);
+  });
+}
+
+/** Makes it, and waits until all nodes have it; asks again until somebody leads. */
+export async function createDatabase(nodes: readonly TestNode[], name: string, query: string): Promise<void> {
+  await waitUntil(`${name} exists`, async () => {
+    const reply = await ask('PUT', `${nodes[0]!.url}/${name}?${query}`);
+    // An earlier attempt may have made it without an answer in time.
     return reply?.status === 201 || reply?.status === 412;
   });
-  for (const node of nodes) {
-    await waitUntil(
-      `${node.name} has the ledger`,
-      async () => (await ask('GET', `${node.url}/ledger`))?.status === 200,
-    );
-  }
+  for (const { url } of nodes) await untilStatus(200, 'GET', `${url}/${name}`);
+}
+
+export function createLedger(nodes: readonly TestNode[], query = ''): Promise<void> {
+  return createDatabase(nodes, 'ledger', `strategy=single-leader${query}`);
 }
 
 interface ClusterView {
@@ -87,9 +96,8 @@ interface Leaves {
 }
 
 async function leavesOf(node: TestNode): Promise<readonly Leaves[]> {
-  const reply = await ask('GET', `${node.url}/ledger/_changes?style=all_docs`);
-  expect(reply?.status, `changes of ${node.name}`).toBe(200);
-  const rows = reply!.json.results as { id: string; changes: { rev: string }[] }[];
+  const { json } = await untilStatus(200, 'GET', `${node.url}/ledger/_changes?style=all_docs`);
+  const rows = json.results as { id: string; changes: { rev: string }[] }[];
   return rows.map(({ id, changes }) => ({ id, revs: changes.map(({ rev }) => rev) }));
 }
 
@@ -101,9 +109,8 @@ export async function branchesOn(node: TestNode): Promise<readonly string[]> {
 
 /** Changes of the ledger in order, with their tokens: the same on every node. */
 export async function changesOf(node: TestNode): Promise<unknown> {
-  const reply = await ask('GET', `${node.url}/ledger/_changes?style=all_docs`);
-  expect(reply?.status, `changes of ${node.name}`).toBe(200);
-  return [reply!.json.results, reply!.json.last_seq];
+  const { json } = await untilStatus(200, 'GET', `${node.url}/ledger/_changes?style=all_docs`);
+  return [json.results, json.last_seq];
 }
 
 export interface Acknowledged {
@@ -115,5 +122,5 @@ export interface Acknowledged {
 export async function missingOn(node: TestNode, acknowledged: readonly Acknowledged[]): Promise<unknown> {
   const asked = new Map<string, string[]>();
   for (const { id, rev } of acknowledged) asked.set(id, [...(asked.get(id) ?? []), rev]);
-  return (await ask('POST', `${node.url}/ledger/_revs_diff`, Object.fromEntries(asked)))?.json;
+  return (await untilStatus(200, 'POST', `${node.url}/ledger/_revs_diff`, Object.fromEntries(asked))).json;
 }

@@ -6,7 +6,14 @@ import { afterEach, expect, test } from 'vitest';
 import { type CuttableCluster, startCuttableCluster } from './cuttable-network.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { remotePouchDB } from './remote-pouchdb.ts';
-import { agreedLeader, ask, branchesOn, changesOf, createLedger } from './single-leader-cluster.ts';
+import {
+  agreedLeader,
+  ask,
+  branchesOn,
+  changesOf,
+  createLedger,
+  untilStatus,
+} from './single-leader-cluster.ts';
 
 PouchDB.plugin(memoryAdapter);
 
@@ -18,10 +25,14 @@ afterEach(async () => {
   cluster = undefined;
 });
 
-async function put(node: TestNode, id: string, body: object, query = ''): Promise<string> {
-  const reply = await ask('PUT', `${node.url}/ledger/${id}${query}`, body);
-  expect(reply?.status, `${id}: ${JSON.stringify(reply?.json)}`).toBe(201);
-  return String(reply!.json.rev);
+/** Asks again while it certainly did not happen, as when leaders change. */
+function put(node: TestNode, id: string, body: object, query = ''): Promise<string> {
+  return waitUntil(`${id} is written at ${node.name}`, async () => {
+    const reply = await ask('PUT', `${node.url}/ledger/${id}${query}`, body);
+    if (reply?.status === 503 && reply.headers.get('tercet-write') === 'did_not_happen') return false;
+    expect(reply?.status, `${id}: ${JSON.stringify(reply?.json)}`).toBe(201);
+    return String(reply!.json.rev);
+  });
 }
 
 async function sameChanges(nodes: readonly TestNode[]): Promise<boolean> {
@@ -48,7 +59,7 @@ test('a write that only the deposed leader had is current or a closed branch onc
   ]);
   const others = nodes.filter((node) => node !== leader);
   const { leader: newLeader } = await agreedLeader(others);
-  expect((await ask('GET', `${newLeader.url}/ledger/alone`))?.status).toBe(404);
+  await untilStatus(404, 'GET', `${newLeader.url}/ledger/alone`);
   const latest = await put(newLeader, 'contested', { by: 'the new leader', _rev: first });
   cluster.heal(leader);
 
@@ -63,19 +74,18 @@ test('a write that only the deposed leader had is current or a closed branch onc
       return known?.revisions.length === lost.length && known;
     });
     expect(note).toMatchObject({ epoch: term, revisions: expect.arrayContaining(lost) });
-    const current = await ask('GET', `${node.url}/ledger/alone`);
-    expect(current?.json).toMatchObject({ _rev: alone, by: 'the old leader' });
-    const contested = (await ask('GET', `${node.url}/ledger/contested?conflicts=true`))!.json;
+    const current = await untilStatus(200, 'GET', `${node.url}/ledger/alone`);
+    expect(current.json).toMatchObject({ _rev: alone, by: 'the old leader' });
+    const contested = (await untilStatus(200, 'GET', `${node.url}/ledger/contested?conflicts=true`)).json;
     expect(contested).toMatchObject({ _rev: latest, by: 'the new leader' });
     expect(contested).not.toHaveProperty('_conflicts');
     const keptBy = note.revisions.find(({ id }) => id === 'contested')?.kept_by;
     for (const rev of [old, keptBy]) {
-      const branch = await ask('GET', `${node.url}/ledger/contested?rev=${rev}`);
-      expect(branch?.json).toMatchObject({ by: 'the old leader' });
+      const branch = await untilStatus(200, 'GET', `${node.url}/ledger/contested?rev=${rev}`);
+      expect(branch.json).toMatchObject({ by: 'the old leader' });
     }
   }
-  const stale = await ask('PUT', `${newLeader.url}/ledger/contested`, { _rev: old });
-  expect(stale?.status).toBe(409);
+  await untilStatus(409, 'PUT', `${newLeader.url}/ledger/contested`, { _rev: old });
   await put(newLeader, 'contested', { _rev: latest, by: 'the next' });
   await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
 }, 60_000);
@@ -100,7 +110,8 @@ test('a write that the deposed leader left open never displaces what was acknowl
 
   for (const node of nodes) {
     for (const id of ids) {
-      expect((await ask('GET', `${node.url}/ledger/${id}`))?.json).toMatchObject({ by: 'the new leader' });
+      const { json } = await untilStatus(200, 'GET', `${node.url}/ledger/${id}`);
+      expect(json).toMatchObject({ by: 'the new leader' });
     }
     expect(await branchesOn(node), node.name).toEqual([]);
   }
@@ -128,7 +139,7 @@ test('a live sync that moves to another node when the leader dies goes on from i
   const device = new PouchDB('device', { adapter: 'memory' });
   await device.bulkDocs(Array.from({ length: 200 }, (_, n) => ({ _id: `device-${n}` })));
   const entries = Array.from({ length: 200 }, (_, n) => ({ _id: `ledger-${n}`, n }));
-  expect((await ask('POST', `${leader.url}/ledger/_bulk_docs`, { docs: entries }))?.status).toBe(201);
+  await untilStatus(201, 'POST', `${leader.url}/ledger/_bulk_docs`, { docs: entries });
 
   const has = async (id: string) => (await device.allDocs()).rows.some((row) => row.id === id);
   const before = device.sync(remotePouchDB(`${leader.url}/ledger`), { live: true, retry: true });
@@ -149,10 +160,7 @@ test('a live sync that moves to another node when the leader dies goes on from i
     read += (information as { change: { docs_read: number } }).change.docs_read;
   });
   await waitUntil('the device has the new entry', () => has('after the failover'));
-  await waitUntil(
-    'the ledger has the new document',
-    async () => (await ask('GET', `${next.url}/ledger/from the device`))?.status === 200,
-  );
+  await untilStatus(200, 'GET', `${next.url}/ledger/from the device`);
   // One document each way; not the four hundred from before.
   await waitUntil('the sync has told of both', () => read >= 2);
   expect(read).toBeLessThanOrEqual(3);
