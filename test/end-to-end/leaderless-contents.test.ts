@@ -87,10 +87,9 @@ test('an attachment that a replica missed arrives by a hint, by a read, by a rea
 
 test('a node that owns nothing of a database takes its reads and writes, with attachments', async () => {
   await createLeaderless(nodes, 'two', 'n=2');
-  const shown = (await ask('GET', `${first.url}/two/_replication`))?.json;
-  const kinds = new Map(
-    (shown?.replicas as { node: string; kind: string }[]).map((one) => [one.node, one.kind]),
-  );
+  const shown = await ask('GET', `${first.url}/two/_replication`);
+  const replicas = (shown?.json.replicas ?? []) as readonly { node: string; kind: string }[];
+  const kinds = new Map(replicas.map((one) => [one.node, one.kind]));
   const other = nodes.find(({ name }) => kinds.get(name) === 'stand-in')!;
   const written = await put(other, 'two/memo', memo('two'));
   expect(written.headers.get('tercet-quorum')).toMatch(/^w=2\/2; /);
