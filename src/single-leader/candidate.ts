@@ -37,11 +37,11 @@ import {
   mayLead,
   resetElectionTimer,
 } from './roles.ts';
-import type { CandidateRole, PreCandidateRole, Raft } from './state.ts';
+import type { CandidateRole, PreCandidateRole, Raft, Role } from './state.ts';
 
 export function tickElection(raft: Raft): void {
-  if (!isElectionDue(raft)) return;
   const { role } = raft;
+  if (!isElectionDue(raft) || isForcing(role)) return;
   if (standsByItself(raft)) {
     askWhetherToStand(raft, 'timeout', undefined);
     return;
@@ -77,6 +77,7 @@ export function promote(raft: Raft, id: number): void {
 
 function obstacleTo(raft: Raft): PromotionOutcome | undefined {
   if (raft.role.kind === 'leader') return 'already_leader';
+  if (isForcing(raft.role)) return 'not_elected';
   if (!mayLead(raft)) return 'no_voter';
   // Leases rest on this replica's silence too; where it is the only one, nobody else has one.
   if (raft.options.leaderChoice !== 'elected' || otherElectors(raft).length === 0) return undefined;
@@ -109,7 +110,11 @@ function becomeCandidate(raft: Raft, reason: CandidateRole['reason'], promotion:
   changeRole(raft, { kind: 'candidate', answers: new Map(), ownVoteTicket, reason, promotion });
 }
 
-/** Leads by decree: see `force` in events.ts. Term, lineage and membership reach the disk as one, before it leads. */
+/**
+ * Leads by decree: see `force` in events.ts. Term, lineage and membership reach the disk as one, before it leads. Until then it
+ * says and hears nothing: every message carries the lineage, and one that a crash takes back would leave a group fenced out by
+ * nobody.
+ */
 export function force(raft: Raft, request: ForceRequest): void {
   const { id, term, members } = request;
   const isVoter = members.some((member) => member.id === raft.self && member.kind === 'voter');
@@ -122,6 +127,11 @@ export function force(raft: Raft, request: ForceRequest): void {
   raft.lineage = term;
   appendOwn(raft, { kind: 'membership', membership: { members, lineage: term } });
   becomeCandidate(raft, 'force', id);
+}
+
+/** The forced membership is on its way to the disk. */
+export function isForcing(role: Role): boolean {
+  return role.kind === 'candidate' && role.reason === 'force';
 }
 
 type ForceRequest = Extract<RaftRequest, { kind: 'force' }>;

@@ -5,6 +5,7 @@ import { asIndex, asTerm, type Membership, type StatePoint } from './entry.ts';
 import type { MembershipChange } from './membership.ts';
 import { mayInstall } from './raft.ts';
 import {
+  crash,
   createGroup,
   cut,
   fetchState,
@@ -20,6 +21,7 @@ import {
   proposeText,
   type Replica,
   replicaOf,
+  restart,
   settle,
   type TestGroup,
   tick,
@@ -134,6 +136,23 @@ describe('a witness that is to be something else, on the disk that it has', () =
     expect(noticesOf(replicaOf(group, 'n1'), 'membership_change_ended').at(-1)?.outcome).toBe('lagging');
   });
 
+  it('takes no data as the witness that it thinks it is, when it has been behind all the while', () => {
+    const group = groupLedBy(['n1', 'n2', 'w1:witness'], { appendBytesMax: 1 });
+    isolate(group, 'w1');
+    for (const text of ['a', 'b']) proposeText(group, 'n1', text);
+    tick(group, 3);
+    change(group, 'remove', 'w1');
+    change(group, 'add_learner', 'w1');
+    heal(group);
+    tick(group, patience);
+    const w1 = replicaOf(group, 'w1');
+    expect(w1.raft.log.entries.map(({ body }) => body.kind)).toEqual(['epoch']);
+    expect(noticesOf(w1, 'state_needed').at(-1)).toMatchObject({ scope: 'whole' });
+    expect(install(group, w1, replicaOf(group, 'n1'))).toBe(true);
+    tick(group, patience);
+    expect(w1.applied).toEqual(replicaOf(group, 'n1').applied);
+  });
+
   it('goes on with the log once it has the state, and may be a voter then', () => {
     const group = formerWitness();
     const w1 = replicaOf(group, 'w1');
@@ -157,6 +176,41 @@ describe('a witness that is to be something else, on the disk that it has', () =
     change(group, 'add_learner', 'w1');
     tick(group, patience);
     expect(noticesOf(replicaOf(group, 'w1'), 'state_needed').at(-1)).toMatchObject({ scope: 'whole' });
+  });
+});
+
+describe('a witness that is offered a position', () => {
+  it('applies what it held all along and did not know to be committed', () => {
+    const group = groupLedBy(['n1', 'n2', 'w1:witness']);
+    const w1 = replicaOf(group, 'w1');
+    const last = w1.raft.log.entries.at(-1)!;
+    const membership = w1.raft.memberships.at(-1)!.membership;
+    const stamp = { term: asTerm(1), lineage: asTerm(0) };
+    const index = asIndex(last.index + 1);
+    const entries = [{ index, term: asTerm(1), body: { kind: 'withheld' } }] as const;
+    fromPeer(group, 'n1', 'w1', {
+      ...{ kind: 'append_request', ...stamp, previous: last, entries, commit: last.index },
+    });
+    const point = { index, term: asTerm(1), membership, epochs: w1.raft.epochs };
+    fromPeer(group, 'n1', 'w1', { kind: 'state_offer', ...stamp, point });
+    expect(w1.raft.commit).toBe(index);
+    expect(w1.applied.at(-1)).toEqual({ index, term: 1 });
+  });
+});
+
+describe('a membership that is being forced', () => {
+  it('is nothing that anybody hears of before it is on the disk, however long that takes', () => {
+    const group = groupLedBy(['n1', 'n2', 'n3']);
+    const n3 = replicaOf(group, 'n3');
+    give(group, n3, { kind: 'force', id: nextId(), term: forcedTerm, members: members('n3', 'n2') });
+    const stamp = { term: asTerm(1), lineage: asTerm(0) };
+    fromPeer(group, 'n1', 'n3', { kind: 'heartbeat_request', ...stamp, commit: asIndex(0), round: 1 });
+    const now = group.now + 10 * patience;
+    give(group, n3, { kind: 'tick', now, random: 0 });
+    expect(group.network).toEqual([]);
+    crash(n3);
+    restart(group, n3);
+    expect(n3.raft).toMatchObject({ term: 1, lineage: 0 });
   });
 });
 

@@ -155,10 +155,14 @@ export function maySettleIn(raft: Raft, scope: StateScope, { membership }: State
   return scope === 'whole' || membershipOf(raft) === undefined || membership?.lineage === raft.lineage;
 }
 
-/** Of new entries the one from which on this replica, a witness, is to be something else, or nothing. */
+/**
+ * Of new entries the one from which it shows that this replica, a witness, is to be something else, or nothing. A leader to
+ * which it is none sends data, also of what comes before.
+ */
 function endOfWitnessing(raft: Raft, entries: readonly Entry[]): LogIndex | undefined {
   if (!isWitness(membershipOf(raft), raft.self)) return undefined;
-  const isEnd = ({ body }: Entry) => body.kind === 'membership' && !isWitness(body.membership, raft.self);
+  const isEnd = ({ body }: Entry) =>
+    body.kind === 'data' || (body.kind === 'membership' && !isWitness(body.membership, raft.self));
   return entries.find(isEnd)?.index;
 }
 
@@ -186,8 +190,10 @@ export function installState(raft: Raft, point: StatePoint): void {
   } else if (point.index <= raft.commit) {
     return;
   } else if (holds(raft.log, point)) {
-    // The entries were here all along, not known to be committed: what follows them may stay.
-    raft.commit = point.index;
+    // The entries were here all along, not known to be committed: what follows them may stay. A state includes them; a witness,
+    // which was given none, has them still to apply.
+    if (isWitness(membershipOf(raft), raft.self)) commitThrough(raft, point.index);
+    else raft.commit = point.index;
   } else {
     resetTo(raft, point, plus(raft.commit, 1));
   }

@@ -3,6 +3,7 @@
 import type { NodeId } from '../replication/strategy.ts';
 import {
   isDeafTo,
+  isForcing,
   receivePreVoteRequest,
   receivePreVoteResponse,
   receiveTimeoutNow,
@@ -26,6 +27,7 @@ import type { Raft } from './state.ts';
 
 /** Lineage first, then term: a term counts only among those who agree on who the group is. */
 export function receive(raft: Raft, from: NodeId, message: RaftMessage): void {
+  if (isForcing(raft.role)) return;
   if (message.lineage > raft.lineage) enterLineage(raft, message.lineage);
   // A pre-vote changes nobody's term: who gives it may be in a lower one, and says which one it is for.
   const isOfLowerTerm = message.term < raft.term && message.kind !== 'pre_vote_response';
