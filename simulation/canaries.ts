@@ -32,6 +32,8 @@ export interface Canary {
   readonly keepsIdentity?: boolean;
   /** A witness answers reads, from the documents that it does not have. */
   readonly letsWitnessAnswer?: boolean;
+  /** What is applied counts until another state is visible in its place, whatever that is. */
+  readonly countsReplacedState?: boolean;
   /** Of a write that comes back and the one that is current, either may win. */
   readonly letsLateWritesWin?: boolean;
 }
@@ -132,6 +134,13 @@ export const plantedBugs: Readonly<Record<string, PlantedBug>> = {
     canary: { core: hearNoLineage },
     profile: 'force',
     seedsMax: 5,
+  },
+  'replaced-state-counts': {
+    explanation: 'reads count on what is applied while the state of a forced membership takes its place',
+    canary: { countsReplacedState: true },
+    profile: 'all',
+    seedFirst: 53,
+    seedsMax: 1,
   },
   'witness-answers': {
     explanation: 'a witness answers reads like everybody else',

@@ -14,6 +14,7 @@ import { SimulatedClock } from './clock.ts';
 import { decodeCommand, type Letter } from './commands.ts';
 import { SimulatedDisk } from './disk.ts';
 import type { AppliedWrite } from './history.ts';
+import { type KeptEntry, LostDisks } from './lost-disks.ts';
 import { Network } from './network.ts';
 import type { ReplicaSettings } from './replica.ts';
 import { SimulatedNode } from './simulated-node.ts';
@@ -40,12 +41,11 @@ export class Cluster {
   readonly nodes: readonly SimulatedNode[];
   readonly #world: World;
   readonly #truth = new Truth();
-  /** Values that only disks had which are no more. */
-  readonly #destroyed = new Set<number>();
-  /** What a member had on its disk that was replaced: it may have said so right before. */
-  readonly #lost: { readonly id: string; readonly places: ReadonlySet<string> }[] = [];
+  readonly #lostDisks = new LostDisks();
   #watch: ((moment: LeaderMoment, node: SimulatedNode) => void) | undefined;
   #lastElectedTerm = 0;
+  #forcing: Omit<Forced, 'at'> | undefined;
+  #forcedAt = Number.POSITIVE_INFINITY;
 
   constructor(options: ClusterOptions) {
     const { world } = options;
@@ -135,15 +135,16 @@ export class Cluster {
 
   /** Replaces the disk of a node. What only this disk had is gone. */
   wipe(node: SimulatedNode): void {
-    const entries = node.entriesOnDisk();
-    for (const value of valuesOf(entries)) this.#destroyed.add(value);
-    this.#lost.push({ id: node.id, places: new Set(entries.map(({ index, term }) => `${index} ${term}`)) });
+    // The power fails first: what is on its way to a disk may still get there.
+    node.crash();
+    const others = this.nodes.filter((other) => other !== node).flatMap(keptEntries);
+    this.#lostDisks.lose(node.id, { entries: keptEntries(node), applied: node.appliedOnDisk() }, others);
     node.wipe();
   }
 
-  /** A node was told to go on without the others. */
-  forced(forced: Omit<Forced, 'at'>): void {
-    this.#truth.forced({ ...forced, at: this.#world.now() });
+  /** A node was told to go on without the others. Its disk may have refused: whether it did shows later. */
+  forcing(forced: Omit<Forced, 'at'>): void {
+    this.#forcing = forced;
   }
 
   /** The one order of the writes, as far as any node has applied it. */
@@ -159,8 +160,8 @@ export class Cluster {
   recoveredValues(): ReadonlySet<number> {
     const members = new Set<string>(this.membership().map((member) => member.id));
     const outside = this.nodes.filter((node) => !members.has(node.id));
-    const values = outside.flatMap((node) => valuesOf(node.entriesOnDisk()));
-    return new Set([...this.#truth.recovered(), ...this.#destroyed, ...values]);
+    const values = outside.flatMap(keptEntries).map(({ value }) => value);
+    return new Set([...this.#truth.recovered(), ...this.#lostDisks.destroyed(), ...values]);
   }
 
   /** What the members hold that are up. */
@@ -174,17 +175,22 @@ export class Cluster {
     });
   }
 
-  /** All works again: tells the checker who is in which lineage. */
+  /** All works again: tells the checkers who is in which lineage. */
   seeEnd(): void {
     const at = this.#world.now();
+    const forced = this.#forcing;
+    if (forced !== undefined && forced.lineage === this.lineage())
+      this.#truth.forced({ ...forced, at: this.#forcedAt });
     const known = this.nodes.filter((node) => node.isUp() && node.membership() !== undefined);
     this.fencing.seeEnd(known.map((node) => ({ at, node: node.id, lineage: node.lineage() })));
   }
 
   #send(letter: Letter): void {
     const { from, to, message } = letter;
-    if (message.kind === 'raft' && isPromise(message.message)) {
-      this.fencing.seePromise(from, message.message);
+    if (message.kind === 'raft') {
+      if (isPromise(message.message)) this.fencing.seePromise(from, message.message);
+      if (message.message.kind === 'append_accepted')
+        this.#lostDisks.said(from, message.message.term, message.message.match);
     }
     const [here, there] = [nameOf(from as NodeId), nameOf(to as NodeId)];
     // To who it was before its disk was replaced: nobody is left to hear it.
@@ -195,6 +201,7 @@ export class Cluster {
     const [term, isLeader, lineage] = [node.term(), node.isLeader(), node.lineage()];
     this.fencing.see({ at: this.#world.now(), node: node.id, term, isLeader, lineage });
     if (!isLeader) return;
+    if (lineage === this.#forcing?.lineage) this.#forcedAt = Math.min(this.#forcedAt, this.#world.now());
     if (term > this.#lastElectedTerm) {
       this.#lastElectedTerm = term;
       this.#watch?.('elected', node);
@@ -210,7 +217,7 @@ export class Cluster {
       },
       durableOn: (index: number, term: number) => [
         ...this.nodes.filter((node) => node.holds(index, term)).map((node) => node.id),
-        ...this.#lost.filter(({ places }) => places.has(`${index} ${term}`)).map(({ id }) => id),
+        ...this.#lostDisks.heldBy(index, term),
       ],
     };
   }
@@ -220,15 +227,19 @@ export class Cluster {
     if (body.kind === 'withheld') return;
     const command = body.kind === 'data' ? decodeCommand(body.data) : undefined;
     const what = command === undefined ? body.kind : `${command.kind} ${command.value}`;
-    const [at, lineage] = [this.#world.now(), node.membership()?.lineage ?? 0];
+    const [at, lineage] = [this.#world.now(), node.lineage()];
     const content = `${what} of term ${term}`;
     this.fencing.seeApplied({ at, node: node.id, index, lineage, content });
-    this.#truth.see({ at, index, term, lineage, command });
+    this.#truth.see({ index, term, lineage, command });
   }
 }
 
-function valuesOf(entries: readonly Entry[]): number[] {
-  return entries.flatMap(({ body }) => (body.kind === 'data' ? [decodeCommand(body.data).value] : []));
+function keptEntries(node: SimulatedNode): KeptEntry[] {
+  return node
+    .entriesOnDisk()
+    .flatMap(({ body, index, term }) =>
+      body.kind === 'data' ? [{ index, term, value: decodeCommand(body.data).value }] : [],
+    );
 }
 
 /** Messages that a node must stand by: the disk had what they rest on. */

@@ -53,11 +53,28 @@ export function encodeCommand(command: Command): Uint8Array {
   return encoder.encode(JSON.stringify(command));
 }
 
+/** Entries travel by reference here, so every node has the same bytes, which nobody changes. */
+const decoded = new WeakMap<Uint8Array, Command>();
+
 export function decodeCommand(data: Uint8Array): Command {
-  return JSON.parse(decoder.decode(data)) as Command;
+  const known = decoded.get(data);
+  if (known !== undefined) return known;
+  const command = JSON.parse(decoder.decode(data)) as Command;
+  decoded.set(data, command);
+  return command;
 }
 
-/** `received append_request`: the word for a message in the trace. */
-export function messageName(message: NodeMessage): string {
-  return message.kind === 'raft' ? message.message.kind : message.kind;
+/** What a trace tells of a message; few are ever rendered. */
+export class ReceivedMessage {
+  readonly from: string;
+  readonly message: NodeMessage;
+
+  constructor(from: string, message: NodeMessage) {
+    this.from = from;
+    this.message = message;
+  }
+
+  toJSON(): object {
+    return { from: this.from, ...(this.message.kind === 'raft' ? this.message.message : this.message) };
+  }
 }

@@ -35,7 +35,13 @@ export type WriteResult =
       /** The lineage of whoever answered; 0 unless a membership was forced. */
       readonly lineage: number;
     }
-  | { readonly kind: 'conflict'; readonly at: number; readonly lineage: number }
+  | {
+      readonly kind: 'conflict';
+      readonly at: number;
+      /** The place of the state that says so. */
+      readonly index: LogIndex;
+      readonly lineage: number;
+    }
   /** Definitely did not happen, and never will. */
   | { readonly kind: 'refused'; readonly at: number }
   /** No answer, or one that leaves it open. */

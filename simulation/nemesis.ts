@@ -223,7 +223,7 @@ export class Nemesis {
     const rest = nodes.filter((other) => other !== node).map(({ id }) => id);
     const isLast =
       !this.#operator.isIdle() || this.#cluster.hasStaleMember() || !this.#cluster.isMajority(rest);
-    if (isLast || node.isWitness()) return;
+    if (isLast) return;
     this.#cluster.wipe(node);
     this.#operator.takeIn([node]);
     this.#later(() => node.start());
@@ -256,8 +256,9 @@ export class Nemesis {
     const voters = members.map(({ id }) => ({ id, kind: 'voter' as const }));
     best.request((id) => ({ kind: 'force', id, term, members: voters }));
     if (best.lineage() !== term) return;
-    this.#cluster.forced({ lineage: term, index: last.index + 1 });
-    this.#operator.takeIn(others.filter((node) => node.membership() !== undefined && !node.isWitness()));
+    this.#cluster.forcing({ lineage: term, index: last.index + 1 });
+    // A witness among them is to be a voter, on the disk that it has.
+    this.#operator.takeIn(others.filter((node) => node.membership() !== undefined));
   }
 
   /** Takes the node in that is outside, in two steps, or takes one out. */
@@ -265,16 +266,19 @@ export class Nemesis {
     if (!this.#operator.isIdle() || this.#cluster.hasStaleMember()) return;
     const members = this.#cluster.membership();
     const learner = members.find((member) => member.kind === 'learner');
-    const outside = this.#cluster.nodes.find(
-      (node) => !node.isWitness() && !members.some((member) => member.id === node.id),
-    );
+    const outside = this.#cluster.nodes.find((node) => !members.some((member) => member.id === node.id));
     const change =
       learner !== undefined
         ? { kind: 'promote_learner' as const, node: learner.id }
         : outside !== undefined
-          ? { kind: 'add_learner' as const, node: outside.id }
+          ? { kind: this.#kindToBe(outside), node: outside.id }
           : { kind: 'remove' as const, node: this.#victim().id };
     this.#cluster.leader()?.request((id) => ({ kind: 'change_membership', id, change }));
+  }
+
+  /** A witness that was taken out may come back as one, or as more than that, on the disk that it has. */
+  #kindToBe(node: SimulatedNode): 'add_learner' | 'add_witness' {
+    return node.isWitness() && this.#random.chance(0.3) ? 'add_witness' : 'add_learner';
   }
 
   #breakForGood(node: SimulatedNode): void {

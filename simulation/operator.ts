@@ -68,11 +68,11 @@ export class Operator {
       leader.request((request) => ({ kind: 'change_membership', id: request, change: step }));
   }
 
-  /** Whoever has most of the log can be elected. */
+  /** The voter that has most of the log can be elected; who is none would say so. */
   #appoint(): void {
     const lineage = this.#options.cluster.lineage();
     const isEligible = (node: SimulatedNode) =>
-      node.isUp() && !node.isWitness() && node.membership()?.lineage === lineage;
+      node.isUp() && node.isVoter() && node.membership()?.lineage === lineage;
     const [best] = this.#reachable.filter(isEligible).sort((left, right) => byLog(right, left));
     best?.request((id) => ({ kind: 'promote', id }));
   }

@@ -25,7 +25,7 @@ export const faultKinds = [
   'membership',
   /** A disk is replaced by an empty one; the node is another member then. */
   'wipe',
-  /** A minority is cut off and goes on alone, by force; the others are fenced when they come back. */
+  /** A minority is cut off and goes on alone, by force, once in a run; the others are fenced when they come back. */
   'force',
   /** One founder keeps positions only. */
   'witness',
@@ -51,7 +51,7 @@ const usual = { gapMsMin: 30, gapMsMax: 1_200, isSwarm: false, driftMillionthsMa
 const profiles: Readonly<Record<string, Profile>> = {
   all: {
     ...usual,
-    faults: faultKinds.filter((kind) => kind !== 'figure_8' && kind !== 'force'),
+    faults: faultKinds.filter((kind) => kind !== 'figure_8'),
     isSwarm: true,
   },
   calm: { ...usual, faults: [], driftMillionthsMax: 0 },
@@ -89,6 +89,7 @@ const profiles: Readonly<Record<string, Profile>> = {
 const swarmChance: Readonly<Partial<Record<FaultKind, number>>> = {
   witness: 0.15,
   appointed: 0.15,
+  force: 0.25,
 };
 
 /** The faults that one run meets. */

@@ -116,7 +116,7 @@ export class Replica {
     this.#raft = this.#createRaft(durable);
     this.#truncatedThrough = log.found.start;
     const core = raftCore(this.#raft);
-    this.#core = canary.core?.(core, this.#raft) ?? core;
+    this.#core = this.#watched(canary.core?.(core, this.#raft) ?? core);
     this.#driver = new Driver<RaftMessage, RaftRequest, GroupWrite, Entry, RaftNotice>({
       core: this.#core,
       tickMs: settings.tickMs,
@@ -223,6 +223,21 @@ export class Replica {
     return createRaft({ self, options: settings.raft, durable, now, random: ports.random.next() });
   }
 
+  /** What the core says is committed is so, whether or not this node lives to apply it, in the lineage that it knows by then. */
+  #watched(core: Core<RaftEvent, RaftEffect>): Core<RaftEvent, RaftEffect> {
+    const see = (effect: RaftEffect) => {
+      if (effect.kind === 'apply') this.#start.ports.seeApplied(effect.entries);
+    };
+    return {
+      checkInvariants: () => core.checkInvariants(),
+      step: (event) => {
+        const effects = core.step(event);
+        effects.forEach(see);
+        return effects;
+      },
+    };
+  }
+
   #persist(writes: readonly GroupWrite[], settled: Settled): void {
     const { canary } = this.#start;
     const changed = writes.map((write) => ('kind' in write ? write : (canary.logWrite?.(write) ?? write)));
@@ -233,8 +248,6 @@ export class Replica {
   }
 
   #apply(entries: readonly Entry[], settled: Settled): void {
-    // They are committed, whether or not this node lives to apply them.
-    this.#start.ports.seeApplied(entries);
     const mayJump = this.#isWitness();
     this.#application.apply(entries, { mayJump }, (error) => {
       settled(error);
@@ -306,7 +319,8 @@ export class Replica {
   #createReadDesk(): ReadDesk {
     const { ports, canary } = this.#start;
     return new ReadDesk({
-      appliedIndex: () => this.#application.index(),
+      appliedIndex: () =>
+        canary.countsReplacedState === true ? this.#application.state().index : this.#application.index(),
       shownIndex: () => this.#application.state().index,
       appliedValue: (document) => this.#application.valueOf(document),
       askCore: (id) => this.#driver.request({ kind: 'read', id }),

@@ -21,7 +21,7 @@ export type WriteAnswer =
       readonly durableOn: readonly string[];
       readonly lineage: number;
     }
-  | { readonly kind: 'conflict'; readonly lineage: number }
+  | { readonly kind: 'conflict'; readonly index: number; readonly lineage: number }
   | { readonly kind: 'refused'; readonly leader: string | undefined }
   | { readonly kind: 'unknown' };
 

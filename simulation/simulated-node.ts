@@ -18,14 +18,14 @@ import {
   storedTerm,
 } from '../src/runtime/driver-log.ts';
 import type { Clock } from '../src/runtime/ports.ts';
-import type { Entry, LogPosition, Membership } from '../src/single-leader/entry.ts';
+import type { Entry, LogPosition, MemberKind, Membership } from '../src/single-leader/entry.ts';
 import type { RaftRequest } from '../src/single-leader/events.ts';
 import { freshState } from '../src/single-leader/raft.ts';
 import type { Operation } from '../src/store/store.ts';
 import { applicationRange, readApplied } from './application.ts';
 import type { Canary } from './canaries.ts';
 import type { SimulatedClock } from './clock.ts';
-import { type AppliedState, type Letter, messageName, type NodeMessage } from './commands.ts';
+import { type AppliedState, type Letter, type NodeMessage, ReceivedMessage } from './commands.ts';
 import type { SimulatedDisk } from './disk.ts';
 import type { SeededRandom } from './random.ts';
 import { Replica, type ReplicaPorts, type ReplicaSettings } from './replica.ts';
@@ -67,6 +67,7 @@ export class SimulatedNode {
   #life = 0;
   /** A new disk makes the node another member. */
   #disks = 1;
+  #id: NodeId;
   #isUp = false;
   #isPaused = false;
   #backlog: (() => void)[] = [];
@@ -77,10 +78,15 @@ export class SimulatedNode {
     this.clock = options.clock;
     this.#options = options;
     this.#random = options.world.random.fork(`node ${options.name}`);
+    this.#id = this.#idOfDisk();
   }
 
   /** Who it is to the group: its name, and the disk that its vote and log are on. */
   get id(): NodeId {
+    return this.#id;
+  }
+
+  #idOfDisk(): NodeId {
     return nodeIdOf(this.name, String(this.#disks).padStart(diskDigits, '0'));
   }
 
@@ -121,6 +127,7 @@ export class SimulatedNode {
     this.disk.wipe();
     this.#membership = undefined;
     if (this.#options.canary.keepsIdentity !== true) this.#disks += 1;
+    this.#id = this.#idOfDisk();
   }
 
   pause(): void {
@@ -141,7 +148,7 @@ export class SimulatedNode {
   receive({ from, to, message }: Letter): void {
     this.#enter(() => {
       if (to !== this.id) return;
-      this.#options.world.note(this.id, 'received', { from, ...message, kind: messageName(message) });
+      this.#options.world.note(this.id, 'received', new ReceivedMessage(from, message));
       this.#replica?.receive(from, message);
     });
   }
@@ -197,7 +204,11 @@ export class SimulatedNode {
   }
 
   isWitness(): boolean {
-    return this.#membership?.members.some(({ id, kind }) => id === this.id && kind === 'witness') ?? false;
+    return this.#kind() === 'witness';
+  }
+
+  isVoter(): boolean {
+    return this.#kind() === 'voter';
   }
 
   /** The last one it knew, when it is down. */
@@ -221,13 +232,22 @@ export class SimulatedNode {
     // A witness has positions only, and forgets them when it is told of a later one.
     if (this.isWitness())
       return (readLog(this.disk.entries(logRange(group))).durable?.start.index ?? 0) >= index;
-    return readApplied(this.disk.entries(applicationRange)).index >= index;
+    return this.appliedOnDisk() >= index;
+  }
+
+  /** Through which index what is applied is durable. */
+  appliedOnDisk(): number {
+    return readApplied(this.disk.entries(applicationRange)).index;
   }
 
   /** Data entries that the disk holds, in the log or waiting to be handed over. */
   entriesOnDisk(): readonly Entry[] {
     const log = readLog(this.disk.entries(logRange(group)));
     return [...log.recovered, ...(log.durable?.entries ?? [])];
+  }
+
+  #kind(): MemberKind | undefined {
+    return this.#membership?.members.find(({ id }) => id === this.id)?.kind;
   }
 
   #end(): void {

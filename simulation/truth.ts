@@ -6,12 +6,14 @@
  *
  *     lineage 0    1  2  3  4  5          the other side applied 4 and 5, and goes on as long as it is not fenced
  *     lineage 9    1  2  3  4' 9          forced at 4: what the others had from there on is given up
+ *     lineage 9    1  2  3' 4' 9          the same, where only a deposed leader and who was forced had 3': they part at 3
  */
 
 import type { Command } from './commands.ts';
 import type { AppliedWrite, ClientRecord } from './history.ts';
 
 export interface Forced {
+  /** When somebody first led by it. */
   readonly at: number;
   readonly lineage: number;
   /** Of the entry that forced the membership: what others had from here on is given up. */
@@ -19,10 +21,9 @@ export interface Forced {
 }
 
 interface Sighting {
-  readonly at: number;
   readonly index: number;
   readonly term: number;
-  /** Of the membership that the node had which applied it. */
+  /** That the node knew of which learnt that it is committed. */
   readonly lineage: number;
   /** Undefined: an entry of the group itself. */
   readonly command: Command | undefined;
@@ -31,8 +32,8 @@ interface Sighting {
 export class Truth {
   readonly #applied = new Map<number, Sighting>();
   #forced: Forced | undefined;
-  /** When somebody first applied what was given up. */
-  #givenUpAt = Number.POSITIVE_INFINITY;
+  /** The first place that the two sides have other entries at. */
+  #partedAt = Number.POSITIVE_INFINITY;
 
   forced(forced: Forced): void {
     this.#forced = forced;
@@ -40,10 +41,8 @@ export class Truth {
 
   see(sighting: Sighting): void {
     const known = this.#applied.get(sighting.index);
-    if (known !== undefined && known.term !== sighting.term && known.lineage !== sighting.lineage) {
-      const givenUp = known.lineage < sighting.lineage ? known : sighting;
-      this.#givenUpAt = Math.min(this.#givenUpAt, givenUp.at);
-    }
+    if (known !== undefined && known.term !== sighting.term)
+      this.#partedAt = Math.min(this.#partedAt, sighting.index);
     if (known === undefined || known.lineage < sighting.lineage) this.#applied.set(sighting.index, sighting);
   }
 
@@ -68,8 +67,12 @@ export class Truth {
   }
 
   /**
-   * What clients may hold the group to. Once a side had something that was given up, or is left behind, what it says binds
-   * nobody: its answers are dropped, and its acknowledgements promise only that the write is kept.
+   * What clients may hold the group to, although a membership was forced. Given up is what the others had from where the
+   * two sides part, and no more:
+   * - an acknowledged write that is not where it was said to be must still be kept, as an `async` one;
+   * - an answer from a state that reaches into what was given up binds nobody;
+   * - one from a state before that, of who was left behind, must show what that state held. It need not be the newest any
+   *   more once there is somebody else to be newer.
    */
   binding(records: readonly ClientRecord[]): readonly ClientRecord[] {
     const forced = this.#forced;
@@ -82,7 +85,9 @@ export class Truth {
         if (kept.get(result.index) === result.term) return record;
         return { ...record, ack: { ...record.ack, kind: 'async' } };
       }
-      if (result.at < Math.min(forced.at, this.#firstGivenUpAt())) return record;
+      const isWithin = result.index < Math.min(forced.index, this.#partedAt);
+      const isOfAge = record.kind === 'read' && (record.level === 'eventual' || record.level === 'session');
+      if (isWithin && (isOfAge || result.at < forced.at)) return record;
       return { ...record, result: { kind: 'refused', at: result.at } } as ClientRecord;
     });
   }
@@ -90,11 +95,6 @@ export class Truth {
   #kept(): Sighting[] {
     const inOrder = [...this.#applied.values()].sort((left, right) => left.index - right.index);
     return inOrder.filter((sighting) => !this.#isGivenUp(sighting));
-  }
-
-  #firstGivenUpAt(): number {
-    const givenUp = [...this.#applied.values()].filter((sighting) => this.#isGivenUp(sighting));
-    return givenUp.reduce((first, { at }) => Math.min(first, at), this.#givenUpAt);
   }
 
   #isGivenUp({ index, lineage }: Sighting): boolean {

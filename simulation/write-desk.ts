@@ -118,7 +118,7 @@ export class WriteDesk {
       const isConflict = isReady && this.#ports.appliedValue(request.document) !== request.expected;
       answer(
         isConflict
-          ? { kind: 'conflict', lineage: this.#ports.lineage() }
+          ? { kind: 'conflict', index: this.#ports.appliedIndex(), lineage: this.#ports.lineage() }
           : { kind: 'refused', leader: this.#ports.leader() },
       );
     });

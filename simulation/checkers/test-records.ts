@@ -37,7 +37,12 @@ export function write(
 }
 
 export function conflict(expected: number, value: number, { from, to = from + 1 }: Times): WriteRecord {
-  return write(expected, value, { from }, { result: { kind: 'conflict', at: microseconds(to), lineage: 0 } });
+  return write(
+    expected,
+    value,
+    { from },
+    { result: { kind: 'conflict', at: microseconds(to), index: 0, lineage: 0 } },
+  );
 }
 
 export function unanswered(expected: number, value: number, from: number): WriteRecord {

@@ -140,7 +140,7 @@ function writeResult(reply: Reply | undefined): WriteResult {
   if (reply?.status === 201) {
     return { kind: 'acknowledged', at, index: 0, term: 0, leader: '', durableOn: [], lineage: 0 };
   }
-  if (reply?.status === 409) return { kind: 'conflict', at, lineage: 0 };
+  if (reply?.status === 409) return { kind: 'conflict', at, index: 0, lineage: 0 };
   const isRefused = reply?.headers.get('tercet-write') === 'did_not_happen';
   return isRefused ? { kind: 'refused', at } : { kind: 'unknown' };
 }
