@@ -56,10 +56,12 @@ export class Operator {
     else if (appointsLeaders) this.#appoint();
   }
 
+  /** Of those that work: whoever was heard a moment ago and is cut off for good would be one more vote to miss. */
   #takeNextIn(leader: SimulatedNode): void {
-    const [name] = this.#joining;
+    const { cluster } = this.#options;
+    const name = [...this.#joining].find((each) => this.#reachable.includes(cluster.node(each)));
     if (name === undefined) return;
-    const { id } = this.#options.cluster.node(name);
+    const { id } = cluster.node(name);
     const step = leader.joiningStep(id);
     // Others have their turn, should this one be slow.
     this.#joining.delete(name);
