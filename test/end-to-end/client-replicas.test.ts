@@ -171,9 +171,10 @@ describe('While a replica is away', () => {
     const bread = { content_type: 'text/plain', data: btoa('bread') };
     const attached = { _id: 'anna', items: [], _attachments: { 'list.txt': bread } };
     const first = await carts.put(attached);
+    // Read while it is away: a read that meets it would bring it the first revision.
+    const { document } = await carts.get('anna', { r: 2 });
     await carts.settled();
     await third.start();
-    const { document } = await carts.get('anna', { r: 2 });
     const second = await carts.put({ ...document!, items: ['bread'] }, { w: 3 });
     expect(second.rev).toMatch(/^2-/);
     expect(await leavesOn(third, 'unheard', 'anna')).toEqual([second.rev]);
