@@ -2,14 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { syncDirectory } from '../store/data-directory.ts';
 import { openIdentity } from './identity.ts';
-
-// As it is, and counted: no test can take a disk's power away.
-vi.mock('../store/data-directory.ts', async (original) => {
-  const real = await original<typeof import('../store/data-directory.ts')>();
-  return { ...real, syncDirectory: vi.fn(real.syncDirectory) };
-});
 
 const directories: string[] = [];
 afterEach(async () => {
@@ -32,11 +25,11 @@ interface Options {
   readonly askPeer?: (url: string) => Promise<string | undefined>;
 }
 
-async function open(name: keyof typeof urls, options: Options = {}) {
+async function open(name: keyof typeof urls, options: Options = {}, opening = openIdentity) {
   const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'tercet-identity-')));
   if (options.dataDirectory === undefined) directories.push(dataDirectory);
   const others = (options.nodes ?? []).filter((node) => node !== name);
-  const identity = await openIdentity({
+  const identity = await opening({
     settings: {
       ...{ dataDirectory, name, cluster: options.cluster, secret: options.secret, join: options.join },
       peers: others.map((node) => ({ name: node, url: urls[node] })),
@@ -106,8 +99,20 @@ describe('node.json', () => {
     expect((await stat(join(first.dataDirectory, 'node.json'))).mode & 0o777).toBe(0o600);
   });
 
-  test('has a name that survives a loss of power once it is needed', async () => {
-    const { dataDirectory } = await open('n1');
+  test('has a name that survives a loss of power once it is needed', async ({ onTestFinished }) => {
+    // As it is, and counted: no test can take a disk's power away.
+    vi.doMock('../store/data-directory.ts', async (original) => {
+      const real = await original<typeof import('../store/data-directory.ts')>();
+      return { ...real, syncDirectory: vi.fn(real.syncDirectory) };
+    });
+    vi.resetModules();
+    onTestFinished(() => {
+      vi.doUnmock('../store/data-directory.ts');
+      vi.resetModules();
+    });
+    const counted = await import('./identity.ts');
+    const { syncDirectory } = await import('../store/data-directory.ts');
+    const { dataDirectory } = await open('n1', {}, counted.openIdentity);
     expect(vi.mocked(syncDirectory)).toHaveBeenLastCalledWith(dataDirectory);
   });
 

@@ -1,11 +1,10 @@
 /** `tercet status` and `tercet promote` as processes, against nodes that answer what the test says. */
 
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { builtMain } from '../end-to-end/build.ts';
 import { type FakeNode, startFakeNode } from './fake-cluster.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const admins = { root: 'secret' };
 
 let leader: FakeNode;
@@ -36,11 +35,8 @@ interface Outcome {
 function tercet(argv: readonly string[], environment: Record<string, string> = {}): Promise<Outcome> {
   const env = { PATH: process.env.PATH, TERCET_ADMIN: 'root:secret', ...environment };
   return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      ['--import', 'tsx', main, ...argv],
-      { env },
-      (_error, out, errors) => resolve({ code: child.exitCode ?? -1, out, errors }),
+    const child = execFile(process.execPath, [builtMain(), ...argv], { env }, (_error, out, errors) =>
+      resolve({ code: child.exitCode ?? -1, out, errors }),
     );
   });
 }
