@@ -11,7 +11,8 @@ import type { Store } from '../store/store.ts';
 import type { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
 import type { Cluster, ClusterParts } from './cluster.ts';
-import { type CommittedEntry, type Group, type GroupOptions, type GroupStatus, openGroup } from './group.ts';
+import { followMembers } from './followed-members.ts';
+import { type CommittedEntry, type Group, type GroupOptions, openGroup } from './group.ts';
 import { type GroupSettings, groupDefaults, groupTickMs } from './group-settings.ts';
 import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
@@ -123,21 +124,6 @@ function openCatalog({ databases, diskUuid, log, store }: OpenClusterOptions): C
     onMovedAside: (name, newName) =>
       log.warn({ name, newName }, 'a database of this node alone gave its name to one of the cluster'),
   });
-}
-
-/** Who becomes known is spoken with, and who is no longer known is left. */
-function followMembers(
-  group: Group,
-  { addresses, transport }: Pick<OpenClusterOptions, 'addresses' | 'transport'>,
-): () => void {
-  const stop = addresses.onChange(({ added, removed }) => {
-    for (const peer of added) transport?.addPeer(peer);
-    for (const { name } of removed) void transport?.removePeer(name);
-  });
-  const learn = ({ members }: GroupStatus): void => addresses.setMembers(members);
-  learn(group.status());
-  group.onChange(learn);
-  return stop;
 }
 
 function editRequests({ transport }: OpenClusterOptions): ClusterParts['request'] {
