@@ -1,5 +1,6 @@
 /** What `npm run simulate` may be told. */
 
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { plantedBugs } from './canaries.ts';
 import { leaderlessBugs } from './leaderless/canaries.ts';
@@ -10,6 +11,8 @@ export interface SimulateOptions {
   /** Undefined: one that nobody chose. */
   readonly seed: number | undefined;
   readonly seeds: number;
+  /** How many seeds run at once, each in a process of its own. */
+  readonly jobs: number;
   /** Simulated seconds of the safety phase. */
   readonly seconds: number;
   readonly profile: string;
@@ -35,7 +38,8 @@ export const usage = `Runs production replication code in a simulated world, bre
                                                  with a planted bug: must fail
 
   --seed N        first seed; the default is drawn
-  --seeds COUNT   how many seeds, one after the other (1)
+  --seeds COUNT   how many seeds (1)
+  --jobs COUNT    how many seeds at once; the default is one for each core
   --time SECONDS  simulated seconds in which everything may break (${secondsDefault}); healing comes after them
   --profile NAME  ${profileNames.join(', ')} (all);
                   without a leader: ${leaderlessProfileNames.join(', ')}
@@ -65,7 +69,10 @@ export function parseOptions(argv: readonly string[]): SimulateOptions {
   }
   const nodes = values.nodes === undefined ? undefined : wholeNumber('--nodes', values.nodes);
   if (nodes !== undefined && nodes !== 3 && nodes !== 5) throw new UsageError('--nodes is 3 or 5.');
+  const jobs = values.jobs === undefined ? availableParallelism() : wholeNumber('--jobs', values.jobs);
+  if (jobs === 0) throw new UsageError('--jobs is at least 1.');
   return {
+    jobs,
     seed: values.seed === undefined ? undefined : wholeNumber('--seed', values.seed),
     seeds: wholeNumber('--seeds', values.seeds ?? '1'),
     seconds: wholeNumber('--time', values.time ?? String(secondsDefault)),
@@ -80,7 +87,16 @@ export function parseOptions(argv: readonly string[]): SimulateOptions {
 function parsedValues(argv: readonly string[]) {
   const text = { type: 'string' } as const;
   const options = {
-    ...{ seed: text, seeds: text, time: text, profile: text, nodes: text, canary: text, trace: text },
+    ...{
+      seed: text,
+      seeds: text,
+      jobs: text,
+      time: text,
+      profile: text,
+      nodes: text,
+      canary: text,
+      trace: text,
+    },
     help: { type: 'boolean' },
   } as const;
   try {

@@ -43,9 +43,10 @@ describe('options', () => {
   });
 
   it('are read', () => {
-    const argv = '--seed 7 --seeds 3 --time 4 --profile crash --nodes 5 --canary stale-read --trace 9 --help';
+    const argv =
+      '--seed 7 --seeds 3 --jobs 2 --time 4 --profile crash --nodes 5 --canary stale-read --trace 9 --help';
     expect(parseOptions(argv.split(' '))).toEqual({
-      ...{ seed: 7, seeds: 3, seconds: 4, profile: 'crash', nodes: 5, canary: 'stale-read' },
+      ...{ seed: 7, seeds: 3, jobs: 2, seconds: 4, profile: 'crash', nodes: 5, canary: 'stale-read' },
       ...{ traceLines: 9, help: true },
     });
   });
@@ -57,6 +58,7 @@ describe('options', () => {
     ['--profile stormy', /no profile "stormy": choose all, calm/],
     ['--canary yellow', /no canary "yellow" under all: choose ack-before-fsync/],
     ['--nodes 4', /3 or 5/],
+    ['--jobs 0', /at least 1/],
     ['--sed 1', /sed/],
     ['extra', /extra/],
   ])('refuse %s', (argv, message) => {
