@@ -1,6 +1,7 @@
 /** What an operator wants of a group: another leader, more or fewer members. Any node may be asked. */
 
 import type { NodeId } from '../replication/strategy.ts';
+import { pause } from '../runtime/pause.ts';
 import { asIndex, asTerm, type LogPosition, type MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
 import type { GroupCaller } from './group-caller.ts';
@@ -92,7 +93,7 @@ export class GroupAdministration {
     for (;;) {
       const hello = await this.#caller.hello(name);
       if (hello !== undefined || options.clock.monotonic() >= deadline) return hello;
-      await new Promise<void>((resolve) => void options.clock.after(settings.retryMs, resolve));
+      await pause(options.clock, settings.retryMs);
     }
   }
 

@@ -1,5 +1,6 @@
 /** Asks other nodes of the cluster, and answers them; what concerns the whole group is asked of its leader. */
 
+import { pause } from '../runtime/pause.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { MembershipOutcome } from '../single-leader/events.ts';
@@ -77,7 +78,7 @@ export class GroupCaller {
       const answer = await this.askLeader({ op: 'change', change });
       const outcome = answer?.kind === 'change' ? answer.outcome : 'not_leader';
       if (!passing.includes(outcome) || options.clock.monotonic() >= deadline) return outcome;
-      await new Promise<void>((resolve) => void options.clock.after(settings.retryMs, resolve));
+      await pause(options.clock, settings.retryMs);
     }
   }
 

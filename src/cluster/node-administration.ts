@@ -12,6 +12,7 @@
 import { isLoopback, isNodeName, type LeaderChoice, nodeUrl, type Peer } from '../config.ts';
 import { failure, type TercetError } from '../errors.ts';
 import type { AdmittedNode, ClusterNodes, NewNode } from '../http/services.ts';
+import { pause } from '../runtime/pause.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { Addresses } from './addresses.ts';
@@ -147,7 +148,7 @@ export class NodeAdministration implements ClusterNodes {
           `${name} cannot be reached at ${url} (${why}): is it running, with --node ${name} and --join? Nothing was changed.`,
         );
       }
-      await new Promise<void>((resolve) => void clock.after(pollMs, resolve));
+      await pause(clock, pollMs);
     }
   }
 

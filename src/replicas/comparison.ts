@@ -20,6 +20,7 @@ import {
 } from '../leaderless/anti-entropy.ts';
 import type { BucketDifferences, BucketEntry, NamedRevisions } from '../leaderless/bucket-entries.ts';
 import { fullBucket, type Pace, spend, type TokenBucket, waitMs } from '../leaderless/token-bucket.ts';
+import { pause } from '../runtime/pause.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -184,7 +185,7 @@ export class Comparison {
   async #pause(): Promise<void> {
     const { clock } = this.#context;
     const delayMs = waitMs(this.#bucket, clock.monotonic());
-    if (delayMs > 0) await new Promise<void>((resolve) => clock.after(delayMs, resolve));
+    if (delayMs > 0) await pause(clock, delayMs);
   }
 
   #leaderless() {
