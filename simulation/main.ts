@@ -1,7 +1,7 @@
 /** `npm run simulate`: runs seeds, as many at once as there are jobs, and stops at the first that fails. */
 
 import { runInJobs } from './jobs.ts';
-import { parseOptions, UsageError, usage } from './options.ts';
+import { parseOptions, type SimulateOptions, UsageError, usage } from './options.ts';
 import { renderTotals, type Totals } from './report.ts';
 import { reportOfSeed, type SeedReport } from './seed-report.ts';
 
@@ -38,7 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 /** One seed after the other; gives the first that failed. */
 function runHere(
-  options: Parameters<typeof reportOfSeed>[0],
+  options: SimulateOptions,
   firstSeed: number,
   onReport: (report: SeedReport) => void,
 ): SeedReport | undefined {

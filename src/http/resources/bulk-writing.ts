@@ -73,10 +73,9 @@ export async function writeBulk(exchange: Exchange, database: Database): Promise
     const isReady = isPlain(exchange, database, row);
     prepared.push(isReady ? ready(row) : await prepare(exchange, database, { row, newEdits }));
   }
-  const { writeOptions } = exchange;
   const results = newEdits
     ? await edit(exchange, database, prepared)
-    : await insert(database, prepared, writeOptions);
+    : await insert(database, prepared, exchange.writeOptions);
   sendJson(exchange, 201, results.map(resultRow));
 }
 
