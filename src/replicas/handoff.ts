@@ -155,12 +155,7 @@ export class Handoff {
     const loaded: (readonly WholeRevision[])[] = [];
     const taken = book.batchLength(this.#sizes(hints, windows, loaded));
     const batch = hints.slice(0, taken);
-    for (const why of ['expired', 'discarded'] as const) {
-      await store.remove(
-        batch.filter((hint) => store.endOf(hint, windows) === why),
-        why,
-      );
-    }
+    await store.removeEnded(batch, windows);
     const identities = new Set(batch.map((hint) => hint.identity));
     const outcomes = await Promise.all(
       [...identities].map(async (identity) => {

@@ -133,6 +133,14 @@ export class HintStore {
     return isHintOld(storedAtMs, windowMs, this.#options.clock.now()) ? 'expired' : undefined;
   }
 
+  /** Removes those of the hints that are not to be told any more. */
+  async removeEnded(hints: readonly StoredHint[], windows: HintWindows): Promise<void> {
+    for (const why of ['expired', 'discarded'] as const) {
+      const ended = hints.filter((hint) => this.endOf(hint, windows) === why);
+      await this.remove(ended, why);
+    }
+  }
+
   /** Removes what is not to be told any more. */
   async expire(windows: HintWindows): Promise<void> {
     for (const owner of this.#options.book.backlogs().keys()) await this.#expireOwner(owner, windows);
@@ -159,12 +167,7 @@ export class HintStore {
       const nowMs = this.#options.clock.now();
       const young = hints.findIndex(({ storedAtMs }) => !isHintOld(storedAtMs, windows.windowMsMin, nowMs));
       const looked = young < 0 ? hints : hints.slice(0, young);
-      for (const why of ['expired', 'discarded'] as const) {
-        await this.remove(
-          looked.filter((hint) => this.endOf(hint, windows) === why),
-          why,
-        );
-      }
+      await this.removeEnded(looked, windows);
       if (young >= 0) return;
     }
   }
