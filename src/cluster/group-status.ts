@@ -3,8 +3,7 @@
 import type { NodeId } from '../replication/strategy.ts';
 import type { Member } from '../single-leader/entry.ts';
 import { lastIndex, lastPosition } from '../single-leader/log.ts';
-import { membershipOf } from '../single-leader/log-changes.ts';
-import { hasSay } from '../single-leader/membership.ts';
+import { isFencedOut, membershipOf } from '../single-leader/log-changes.ts';
 import type { Raft } from '../single-leader/state.ts';
 import { leaderKnownTo } from '../single-leader/told.ts';
 import type { GroupStatus, MemberStatus } from './group.ts';
@@ -62,7 +61,7 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
     },
     leaderReady: isLeaderReady(source),
     lineage: raft.lineage,
-    fencedOut: membership !== undefined && !hasSay(membership, raft.lineage),
+    fencedOut: isFencedOut(raft),
   };
 }
 

@@ -20,7 +20,7 @@ import { asIndex, lesser, plus } from './entry.ts';
 import { lastCommonEpoch } from './epochs.ts';
 import type { StateScope } from './events.ts';
 import { holds, lastIndex, lastPossibleAgreement } from './log.ts';
-import { append, membershipOf, resetTo, truncate } from './log-changes.ts';
+import { append, isFencedOut, membershipOf, resetTo, truncate } from './log-changes.ts';
 import { hasSay, memberOf } from './membership.ts';
 import type { AppendRequest, HeartbeatRequest, StateOffer } from './messages.ts';
 import { notify, send, sendWhenDurable } from './outbox.ts';
@@ -164,11 +164,6 @@ function endOfWitnessing(raft: Raft, entries: readonly Entry[]): LogIndex | unde
   const isEnd = ({ body }: Entry) =>
     body.kind === 'data' || (body.kind === 'membership' && !isWitness(body.membership, raft.self));
   return entries.find(isEnd)?.index;
-}
-
-function isFencedOut(raft: Raft): boolean {
-  const membership = membershipOf(raft);
-  return membership !== undefined && !hasSay(membership, raft.lineage);
 }
 
 function isWitness(membership: Membership | undefined, id: NodeId): boolean {

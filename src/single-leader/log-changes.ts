@@ -16,7 +16,7 @@ import {
   truncatePrefix,
   truncateTail,
 } from './log.ts';
-import type { PlacedMembership } from './membership.ts';
+import { hasSay, type PlacedMembership } from './membership.ts';
 import { truncateUnderway } from './outbox.ts';
 import { handOver } from './recovered-writes.ts';
 import type { Raft } from './state.ts';
@@ -30,6 +30,12 @@ export function membershipsIn(entries: readonly Entry[]): PlacedMembership[] {
 /** The membership in force: the latest in the log, committed or not (thesis §4.1). */
 export function membershipOf(raft: Raft): Membership | undefined {
   return raft.memberships.at(-1)?.membership;
+}
+
+/** A membership was forced without this replica: what it has is not what the group goes on with, until it is taken in again. */
+export function isFencedOut(raft: Raft): boolean {
+  const membership = membershipOf(raft);
+  return membership !== undefined && !hasSay(membership, raft.lineage);
 }
 
 export function append(raft: Raft, entries: readonly Entry[]): void {

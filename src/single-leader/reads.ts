@@ -22,8 +22,8 @@ import { reachedBy } from '../replication/quorum.ts';
 import type { NodeId } from '../replication/strategy.ts';
 import type { LogIndex } from './entry.ts';
 import type { ReadRefusal } from './events.ts';
-import { membershipOf } from './log-changes.ts';
-import { hasSay, memberOf } from './membership.ts';
+import { isFencedOut, membershipOf } from './log-changes.ts';
+import { memberOf } from './membership.ts';
 import { notify, send } from './outbox.ts';
 import type { FollowerRole, LeaderRole, Raft } from './state.ts';
 
@@ -142,7 +142,7 @@ export function readOnFollower(raft: Raft, role: FollowerRole, id: number): void
     return;
   }
   // What is applied here is what a forced membership went on without, until the state of that one is fetched.
-  if (membership !== undefined && !hasSay(membership, raft.lineage)) {
+  if (isFencedOut(raft)) {
     notify(raft, { kind: 'read_refused', id, reason: 'no_leader' });
     return;
   }

@@ -1,7 +1,6 @@
 /** Tells the node around a core what it has become, once for each change. */
 
-import { membershipOf } from './log-changes.ts';
-import { hasSay } from './membership.ts';
+import { isFencedOut } from './log-changes.ts';
 import { notify } from './outbox.ts';
 import type { Raft, Told } from './state.ts';
 
@@ -28,13 +27,12 @@ export function announce(raft: Raft): void {
 
 function whatToTell(raft: Raft): Told {
   const { role } = raft;
-  const membership = membershipOf(raft);
   return {
     role: role.kind,
     term: raft.term,
     leader: leaderKnownTo(raft),
     membership: raft.memberships.at(-1),
-    isFencedOut: membership !== undefined && !hasSay(membership, raft.lineage),
+    isFencedOut: isFencedOut(raft),
   };
 }
 
