@@ -1,7 +1,7 @@
 /** Starts and ends processes; none outlives the benchmark, however it ends. */
 
 import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -110,6 +110,19 @@ export async function waitUntilAnswers(
       throw new Error('the process ended before it answered');
     if (elapsedMs > secondsMax * 1000) throw new Error(`${url} gave no answer within ${secondsMax} s`);
     await pause(5);
+  }
+}
+
+/** CPU time that the threads of a process took so far; undefined where there is no /proc. */
+export function cpuMicroseconds(pid: number): number | undefined {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const nanoseconds = threads.map((thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+    );
+    return nanoseconds.reduce((sum, one) => sum + one, 0) / 1000;
+  } catch {
+    return undefined;
   }
 }
 

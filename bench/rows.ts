@@ -10,6 +10,7 @@ export type Unit =
   | 'seconds'
   | 'megabytes'
   | 'milliseconds'
+  | 'microseconds'
   | 'bytes'
   | 'times'
   | 'percent';
@@ -68,6 +69,9 @@ const rowDefinitions = {
   'tree-put-without': { title: 'PUT, 64 connections, no hash tree', unit: 'requests/s' },
   'tree-put': { title: 'PUT, 64 connections, hash tree kept', unit: 'requests/s' },
   'tree-cost': { title: 'PUT throughput that the hash tree costs', unit: 'percent', target: atMost(10) },
+  'tree-cpu-without': { title: 'CPU time of such a PUT, no hash tree', unit: 'microseconds' },
+  'tree-cpu': { title: 'CPU time of such a PUT, hash tree kept', unit: 'microseconds' },
+  'tree-cpu-cost': { title: 'CPU time of a PUT that the hash tree adds', unit: 'percent' },
   'tree-root': {
     title: 'root of a million documents after a write',
     unit: 'milliseconds',
