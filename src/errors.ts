@@ -88,6 +88,11 @@ const table = {
     error: 'no_leader',
     reason: 'Nobody leads at the moment; the write did not happen.',
   },
+  removed_from_cluster: {
+    status: 503,
+    error: 'removed_from_cluster',
+    reason: 'This node was removed from the cluster: ask another one.',
+  },
   consistency_unavailable: {
     status: 503,
     error: 'consistency_unavailable',

@@ -21,7 +21,7 @@ import { diskOf, nameOf, nodeIdOf } from './cluster/group-node-id.ts';
 import { groupTickMs } from './cluster/group-settings.ts';
 import { type NodeIdentity, openIdentity, rememberLearned } from './cluster/identity.ts';
 import { openCluster } from './cluster/open-cluster.ts';
-import { askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
+import { askForMembership, askForNodes, askPeerUuid } from './cluster/peer-questions.ts';
 import { type NodeOptions, type NodeSettings, OptionsError, type Peer, resolveOptions } from './config.ts';
 import { type Databases, openDatabases } from './database/databases.ts';
 import type { DocumentRevision } from './database/model.ts';
@@ -137,9 +137,9 @@ async function assemble(
   if (transport !== undefined) closers.push(() => transport.close());
   const common = { store, databases, log, clock: systemClock, random: systemRandom, self: name };
   const opened = await openCluster(cluster, {
-    ...{ ...common, transport, addresses, diskUuid: store.identity, mayFound: settings.join === undefined },
-    ...{ leaderChoice: settings.leaderChoice, readLease: settings.readLease },
-    peers: settings.join === undefined ? settings.peers.map((peer) => peer.name) : peers(),
+    ...{ ...common, transport, addresses, diskUuid: store.identity },
+    ...groupRules(settings, peers),
+    askMembership: (at) => askForMembership(at, clusterProof(peerSecret, name)),
   });
   closers.push(() => opened.close());
   const replicaParts = { ...common, onDefect, peers, transport: transport ?? nowhere };
@@ -156,6 +156,15 @@ async function assemble(
   closers.push(() => links.close());
   log.info({ url, data: dataDirectory, peers: addresses.peers().map((peer) => peer.name) }, 'listening');
   return { name, url, databases, close };
+}
+
+/** A node that is to join founds nothing, and learned from others whom there is. */
+function groupRules(
+  { join, leaderChoice, readLease, peers }: NodeSettings,
+  learned: () => readonly string[],
+) {
+  const named = join === undefined ? peers.map((peer) => peer.name) : learned();
+  return { leaderChoice, readLease, mayFound: join === undefined, peers: named };
 }
 
 /** Also to those that come later. */
@@ -239,8 +248,7 @@ async function openAddresses(
   secret: string | undefined,
 ): Promise<Addresses> {
   const { name, advertise, join, listen: address, peers } = settings;
-  const proof = proofHeaders(secret, name, { method: 'GET', target: '/_cluster' });
-  const asked = join === undefined ? undefined : await askForNodes(join, proof);
+  const asked = join === undefined ? undefined : await askForNodes(join, clusterProof(secret, name));
   if (asked !== undefined) await rememberLearned(settings, identity, asked);
   const learned = asked ?? identity.learned ?? [];
   if (join !== undefined && learned.length === 0) {
@@ -251,6 +259,11 @@ async function openAddresses(
   const isKnown = address.port !== 0 && !isWildcard(address.host);
   const url = advertise ?? (isKnown ? `http://${shownHost(address.host)}:${address.port}` : undefined);
   return new Addresses({ self: name, url, fixed: peers, learned });
+}
+
+/** To ask another node for its `/_cluster`. */
+function clusterProof(secret: string | undefined, name: string): Record<string, string> {
+  return proofHeaders(secret, name, { method: 'GET', target: '/_cluster' });
 }
 
 type MaybePromise = Uint8Array | Promise<Uint8Array>;

@@ -10,6 +10,7 @@ const leader: ShownCluster = {
   ...{
     node: 'n1',
     kind: 'voter',
+    removed: null,
     role: 'leader',
     term: 4,
     leader: 'n1',
@@ -81,6 +82,15 @@ test('nodes that choose their leader in different ways are named', () => {
   expect(statusText([seen('n1', leader), seen('n2', other), seen('n3', undefined)], plain)).toContain(
     'Warning: leaders are chosen in different ways (n1 elected, n2 appointed): start all nodes with the same',
   );
+});
+
+test('a node that was removed says so, and what to do', () => {
+  const advice = 'n2 was removed from the cluster (n1 says so): ask another node.';
+  const gone = { ...follower, leader: null, kind: null, removed: { by: 'n1', advice } };
+  const text = statusText([seen('n1', { ...leader, nodes: nodes.slice(0, 1) }), seen('n2', gone)], plain);
+  expect(text).toMatch(/^n1 leads in term 4/);
+  expect(text).toMatch(/n2 {4}removed {2}/);
+  expect(text).toContain(`\n${advice}\n`);
 });
 
 test('only a terminal gets escape sequences', () => {

@@ -5,6 +5,8 @@ export interface ShownCluster {
   readonly node: string;
   /** Null: no member of the group. */
   readonly kind: string | null;
+  /** Who says that it is no member any more, and what to do. */
+  readonly removed: { readonly by: string; readonly advice: string } | null;
   readonly role: string;
   readonly term: number;
   readonly leader: string | null;
@@ -74,9 +76,15 @@ export function statusText(seen: readonly SeenNode[], { isStyled }: TextOptions)
     return cluster === leader ? style('1', line(row)) : line(row);
   });
   const table = [style('2', line(heading)), ...body].join('\n');
+  const warnings = warningsOf(seen).map((text) => `\n${style('33', text)}\n`);
+  const facts = leader === undefined ? '' : factsOf(leader);
+  return `${summary(leader)}\n\n${table}\n${facts}${warnings.join('')}`;
+}
+
+function warningsOf(seen: readonly SeenNode[]): readonly string[] {
+  const removed = seen.flatMap(({ cluster }) => cluster?.removed?.advice ?? []);
   const odds = oddsOf(seen);
-  const warning = odds === undefined ? '' : `\n${style('33', odds)}\n`;
-  return `${summary(leader)}\n\n${table}\n${leader === undefined ? '' : factsOf(leader)}${warning}`;
+  return odds === undefined ? removed : [odds, ...removed];
 }
 
 /** Nodes that were started with different rules would not agree on who may lead. */
@@ -125,9 +133,9 @@ function summary(leader: ShownCluster | undefined): string {
 function rowOf({ name, url, cluster }: SeenNode, leader: ShownCluster | undefined): string[] {
   const lag = lagText(leader?.nodes.find((member) => member.name === name));
   if (cluster === undefined) return [name, 'unreachable', '-', '-', lag, '-', url ?? '-'];
-  const { kind, role, term, applied, leader: believed } = cluster;
+  const { kind, removed, role, term, applied, leader: believed } = cluster;
   const isLate = leader !== undefined && term < leader.term;
-  const shownRole = kind === 'voter' ? role : (kind ?? 'no member');
+  const shownRole = kind === 'voter' ? role : (kind ?? (removed ? 'removed' : 'no member'));
   return [
     name,
     isLate && role === 'leader' ? 'deposed' : shownRole,

@@ -26,6 +26,7 @@ import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group } from './group.ts';
+import { removedText } from './group-removal.ts';
 import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
@@ -127,6 +128,10 @@ export class Cluster implements ClusterServices {
 
   status(): ClusterStatus {
     return shownStatus(this.#group.status());
+  }
+
+  committedMembership(): object | undefined {
+    return this.#group.committedMembership();
   }
 
   policies(): ReadonlyMap<string, AckSettings> {
@@ -273,8 +278,11 @@ export class Cluster implements ClusterServices {
   }
 
   #leaderNow(): LeaderPlace {
-    const { leader, leaderReady } = this.#group.standing();
+    const { leader, leaderReady, removal } = this.#group.standing();
     if (leaderReady) return { kind: 'here' };
+    if (removal !== undefined) {
+      return { kind: 'removed', advice: removedText(this.#group.status().id, removal) };
+    }
     // Its own name has no address here: it leads, and has not applied everything yet.
     if (leader === undefined) return { kind: 'none' };
     const url = this.#context.addresses.urlOfPeer(leader);

@@ -60,10 +60,9 @@ export class GroupCaller {
   async askLeader(call: GroupCall): Promise<CallAnswer | undefined> {
     const own = await this.#answer(call);
     if (own.kind !== 'elsewhere') return own;
-    const { self, peers } = this.#home.options;
-    const { leader, members } = this.#home.status();
-    const others = [...peers, ...members.map(({ name }) => name)].filter((name) => name !== self);
-    for (const peer of leader === undefined || leader === self ? new Set(others) : [leader]) {
+    const { self } = this.#home.options;
+    const { leader } = this.#home.standing();
+    for (const peer of leader === undefined || leader === self ? this.#home.others() : [leader]) {
       const answer = await this.#ask(peer, call, callMsMax);
       if (answer !== undefined && answer.kind !== 'elsewhere') return answer;
     }

@@ -6,8 +6,10 @@
  * Whatever asks or listens holds on to this, not to a replica, and so outlives all of them.
  */
 
+import { failure } from '../errors.ts';
 import type { NodeId } from '../replication/strategy.ts';
 import type { RaftNotice } from '../single-leader/events.ts';
+import { isFencedOut } from '../single-leader/log-changes.ts';
 import type { RaftMessage } from '../single-leader/messages.ts';
 import type { GroupOptions, GroupStatus } from './group.ts';
 import { encodeLetter } from './group-codec.ts';
@@ -18,6 +20,13 @@ import { LagClock } from './group-lag.ts';
 import { nameOf, nodeIdOf } from './group-node-id.ts';
 import { GroupReads } from './group-reads.ts';
 import { GroupRecovered } from './group-recovered.ts';
+import {
+  type CommittedMembership,
+  committedMembership,
+  type Removal,
+  RemovalWatch,
+  removedText,
+} from './group-removal.ts';
 import { GroupReplica } from './group-replica.ts';
 import type { GroupSettings } from './group-settings.ts';
 import { type GroupStanding, isLeaderReady, standingOf, statusOf } from './group-status.ts';
@@ -32,6 +41,7 @@ export class GroupHome {
   readonly desk: GroupDesk;
   readonly reads: GroupReads;
   readonly recovered: GroupRecovered;
+  readonly removal: RemovalWatch;
   readonly #lag: LagClock;
   readonly #listeners = new Set<Listener>();
   #record: GroupRecord | undefined;
@@ -56,6 +66,15 @@ export class GroupHome {
       appliedIndex: () => this.#replica?.appliedIndex ?? 0,
       lineage: () => this.#replica?.raft.lineage ?? 0,
       hurry: () => options.store.hurry(),
+      refusal: () => {
+        const { removal } = this.standing();
+        return removal && failure('removed_from_cluster', removedText(this.id, removal));
+      },
+    });
+    this.removal = new RemovalWatch({
+      ...{ now: () => clock.monotonic(), pauseMs: settings.askRemovalMs },
+      peers: () => this.others(),
+      ask: options.askMembership,
     });
     this.recovered = new GroupRecovered({
       ...{ log, offer: onRecovered },
@@ -135,12 +154,32 @@ export class GroupHome {
     return statusOf(this.#replica, {
       ...{ id: this.id, founded: this.#record !== undefined, tickMs: this.settings.tickMs },
       lagMsOf: (match) => this.#lag.lagMs(match, through),
+      removal: this.#removal,
     });
   }
 
   standing(): GroupStanding {
-    return standingOf(this.#replica);
+    return standingOf(this.#replica, this.#removal);
   }
+
+  /** Names of all other nodes that this one was told of, or that are members. */
+  others(): readonly string[] {
+    const { members } = this.status();
+    const names = [...this.options.peers, ...members.map(({ name }) => name)];
+    return [...new Set(names)].filter((name) => name !== this.options.self);
+  }
+
+  committedMembership(): CommittedMembership | undefined {
+    if (this.#replica === undefined || this.#record === undefined) return undefined;
+    return committedMembership(this.#replica.raft, this.#record.founders);
+  }
+
+  /** Of one that knows of no leader; who waits to be taken in is not told. */
+  readonly #removal = (): Removal | undefined => {
+    const raft = this.#replica?.raft;
+    if (raft === undefined || this.#record?.isJoining !== false || isFencedOut(raft)) return undefined;
+    return this.removal.removal(raft);
+  };
 
   onChange(listener: Listener): () => void {
     this.#listeners.add(listener);
@@ -166,9 +205,10 @@ export class GroupHome {
   /** Tells listeners what changed since they were told last. */
   announce(): void {
     const status = this.status();
-    const { role, term, leader, leaderReady, founded, fencedOut, stopped } = status;
+    const { role, term, leader, leaderReady, founded, fencedOut, stopped, removal } = status;
     const members = status.members.map(({ id, kind, url }) => [id, kind, url]);
-    const told = JSON.stringify([role, term, leader, leaderReady, founded, fencedOut, stopped, members]);
+    const standing = [role, term, leader, leaderReady, founded, fencedOut, stopped];
+    const told = JSON.stringify([standing, removal !== undefined, members]);
     this.#isReadyTold = leaderReady;
     if (!leaderReady) this.reads.leadershipLost();
     if (told === this.#told) return;

@@ -14,6 +14,7 @@ function readsAt(applied: { index: number; lineage?: number; onAsk?: () => void 
     },
     appliedIndex: () => applied.index,
     lineage: () => applied.lineage ?? 0,
+    refusal: () => undefined,
     hurry: () => {
       hurried.count += 1;
     },

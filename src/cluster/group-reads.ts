@@ -13,7 +13,7 @@
  * is asked for again, and how old things are is not known any more.
  */
 
-import { failure } from '../errors.ts';
+import { failure, type TercetError } from '../errors.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { ReadBarrier } from './group.ts';
 import type { ReadAnswer } from './group-desk.ts';
@@ -30,6 +30,8 @@ export interface ReadsOptions {
   readonly appliedIndex: () => number;
   /** The term in which a membership was last forced. */
   readonly lineage: () => number;
+  /** Why no leader will ever confirm anything here. */
+  readonly refusal: () => TercetError | undefined;
   /** What is applied patiently is awaited now. */
   readonly hurry: () => void;
 }
@@ -59,6 +61,8 @@ export class GroupReads {
     const { clock, lineage, readMsMax } = this.#options;
     const deadline = clock.monotonic() + readMsMax;
     while (!this.#isClosed) {
+      const refusal = this.#options.refusal();
+      if (refusal !== undefined) throw refusal;
       const askedAt = clock.monotonic();
       const askedIn = lineage();
       const answer = await this.#askWithOthers();

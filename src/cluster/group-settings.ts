@@ -16,6 +16,8 @@ export interface GroupSettings {
   readonly acquaintanceMsMax: number;
   /** Between two tries to found, to join, or to come back after a failed disk. */
   readonly retryMs: number;
+  /** A node without a leader asks so often whether it still is a member; the first time after as long. */
+  readonly askRemovalMs: number;
   /** The log is truncated when all members have so many entries more than this. */
   readonly logEntriesKept: number;
   /** More than this is not kept for members that are away: they fetch a state. */
@@ -32,6 +34,7 @@ export const groupDefaults: GroupSettings = {
   handOverMsMax: 2_000,
   acquaintanceMsMax: 5_000,
   retryMs: 200,
+  askRemovalMs: 2_000,
   logEntriesKept: 50_000,
   logEntriesMax: 200_000,
   logBytesKept: 32_000_000,

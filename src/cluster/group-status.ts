@@ -8,6 +8,7 @@ import type { Raft } from '../single-leader/state.ts';
 import { leaderKnownTo } from '../single-leader/told.ts';
 import type { GroupStatus, MemberStatus } from './group.ts';
 import { nameOf } from './group-node-id.ts';
+import type { Removal } from './group-removal.ts';
 
 export interface GroupStanding {
   /** Name of the leader, if known. */
@@ -18,6 +19,8 @@ export interface GroupStanding {
   readonly applied: { readonly index: number; readonly term: number };
   /** See {@link GroupStatus.lineage}. */
   readonly lineage: number;
+  /** See {@link GroupStatus.removal}. */
+  readonly removal: Removal | undefined;
 }
 
 export interface StatusSource {
@@ -25,11 +28,14 @@ export interface StatusSource {
   readonly appliedIndex: number;
 }
 
+type Removed = () => Removal | undefined;
+
 export interface StatusContext {
   readonly id: NodeId;
   readonly founded: boolean;
   readonly tickMs: number;
   readonly lagMsOf: (match: number) => number;
+  readonly removal: Removed;
 }
 
 /** Without a replica: founded and stopped, or not founded yet. */
@@ -62,6 +68,7 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
     leaderReady: isLeaderReady(source),
     lineage: raft.lineage,
     fencedOut: isFencedOut(raft),
+    removal: leader === undefined ? context.removal() : undefined,
   };
 }
 
@@ -70,9 +77,10 @@ const nowhere: GroupStanding = {
   leaderReady: false,
   applied: { index: 0, term: 0 },
   lineage: 0,
+  removal: undefined,
 };
 
-export function standingOf(source: StatusSource | undefined): GroupStanding {
+export function standingOf(source: StatusSource | undefined, removal: Removed): GroupStanding {
   if (source === undefined) return nowhere;
   const { raft, appliedIndex } = source;
   const leader = leaderKnownTo(raft);
@@ -81,6 +89,7 @@ export function standingOf(source: StatusSource | undefined): GroupStanding {
     leaderReady: isLeaderReady(source),
     applied: { index: appliedIndex, term: termOf(raft, appliedIndex) },
     lineage: raft.lineage,
+    removal: leader === undefined ? removal() : undefined,
   };
 }
 

@@ -4,6 +4,7 @@
  *     no group known      found one, or find out which there is
  *     no replica          begin again when the disk takes writes
  *     waits to be in      ask the leader to be taken in one step further
+ *     hears no leader     ask the others whether it is a member still
  *     at another address  tell the others
  *     otherwise           hand recovered entries over, forget what everybody has of the log
  */
@@ -61,7 +62,10 @@ export class GroupUpkeep {
       return;
     }
     await this.#join(replica, record);
-    if (this.#home.status().leader !== undefined) await this.#home.recovered.offer();
+    if (this.#home.standing().leader !== undefined) {
+      this.#home.removal.forget();
+      await this.#home.recovered.offer();
+    } else if (!record.isJoining) await this.#askWhetherRemoved(record);
     if (!this.#isStopped) this.#truncate(replica);
   }
 
@@ -97,6 +101,16 @@ export class GroupUpkeep {
     // A learner that nobody wants as more than that has arrived.
     const isDone = answer?.kind === 'change' && answer.outcome === 'already_so';
     if (isDone) await this.#home.changeRecord({ founders: record.founders, isJoining: false });
+  }
+
+  async #askWhetherRemoved({ founders }: GroupRecord): Promise<void> {
+    const { log } = this.#home.options;
+    const before = this.#home.standing().removal;
+    await this.#home.removal.evaluate(founders);
+    const { removal } = this.#home.standing();
+    if (removal !== undefined && before === undefined)
+      log.warn(removal, 'this node was removed from the group');
+    this.#home.announce();
   }
 
   /** Others find a member where it says that it is; one alone has nobody to tell. */

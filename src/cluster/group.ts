@@ -47,6 +47,7 @@ import { GroupCaller } from './group-caller.ts';
 import { decodeLetter } from './group-codec.ts';
 import { GroupHome } from './group-home.ts';
 import { callKind, letterKind, truncateKind } from './group-kinds.ts';
+import type { CommittedMembership, Removal } from './group-removal.ts';
 import type { FetchedState } from './group-replica.ts';
 import { type GroupSettings, groupDefaults } from './group-settings.ts';
 import type { GroupStanding } from './group-status.ts';
@@ -114,6 +115,8 @@ export interface GroupStatus {
   readonly founded: boolean;
   /** A majority went on without this node. */
   readonly fencedOut: boolean;
+  /** A member says that this node is none any more; see group-removal.ts. */
+  readonly removal?: Removal | undefined;
   /** The term in which a membership was last forced; 0: never. Undefined: not known here. */
   readonly lineage?: number;
   /** The store does not take writes: the replica has stopped until it does. */
@@ -132,7 +135,7 @@ export interface Group {
   propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult>;
   /**
    * Resolves once everything that was acknowledged before the call is applied here. On any node.
-   * @throws TercetError service_unavailable when no leader could confirm it in time
+   * @throws TercetError service_unavailable when no leader could confirm it in time, removed_from_cluster
    */
   readBarrier(): Promise<ReadBarrier>;
   /** @throws TercetError service_unavailable when `index` is not applied here within `timeoutMs` */
@@ -151,6 +154,8 @@ export interface Group {
   stalenessMs(): number | undefined;
   /** Calls back on change of role, leader, term, members or readiness; the function returned ends that. */
   onChange(listener: (status: GroupStatus) => void): () => void;
+  /** What this node can tell one that was removed; undefined: it is no member itself. */
+  committedMembership(): CommittedMembership | undefined;
   /** Of the group, wherever its leader is. `to` is a node's name; undefined: whoever is best up to date. */
   transferLeadership(to: string | undefined): Promise<TransferOutcome>;
   /** This node stands for leader; one that leads hands over to it first. */
@@ -203,6 +208,8 @@ export interface GroupOptions {
   readonly mayFound?: boolean;
   /** Its handlers call {@link Group.receive} and {@link Group.serve}. */
   readonly transport: Pick<PeerTransport, 'send' | 'request'>;
+  /** Asks another node for its {@link Group.committedMembership} where there may be no stream any more. Never rejects. */
+  readonly askMembership: (peer: string) => Promise<CommittedMembership | undefined>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -285,6 +292,10 @@ class NodeGroup implements Group {
 
   stalenessMs(): number | undefined {
     return this.#home.reads.stalenessMs();
+  }
+
+  committedMembership(): CommittedMembership | undefined {
+    return this.#home.committedMembership();
   }
 
   onChange(listener: (status: GroupStatus) => void): () => void {

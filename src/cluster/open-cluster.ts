@@ -13,6 +13,7 @@ import { Catalog } from './catalog.ts';
 import type { Cluster, ClusterParts } from './cluster.ts';
 import { followMembers } from './followed-members.ts';
 import { type CommittedEntry, type Group, type GroupOptions, openGroup } from './group.ts';
+import type { CommittedMembership } from './group-removal.ts';
 import { type GroupSettings, groupDefaults, groupTickMs } from './group-settings.ts';
 import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
@@ -42,6 +43,8 @@ export interface OpenClusterOptions {
   readonly readLease: boolean;
   /** Undefined for a node that has no secret to share. */
   readonly transport: PeerTransport | undefined;
+  /** See {@link GroupOptions.askMembership}; of a node at that URL. */
+  readonly askMembership: (url: string) => Promise<CommittedMembership | undefined>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -83,7 +86,7 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     const worthwhile = worthRecovering(entries, epoch, group.status().lineage);
     for (const data of worthwhile) {
       const place = await cluster.leader(LEADER_WAIT_MS);
-      if (place.kind === 'none') throw failure('no_leader');
+      if (place.kind === 'none' || place.kind === 'removed') throw failure('no_leader');
       if (place.kind === 'here') await recover({ catalog, log: cluster.log }, epoch, data);
       else {
         const request = encodeRecovery(epoch, data);
@@ -145,6 +148,10 @@ function groupOptions(
     ...{ store, diskUuid, self, peers, mayFound, clock, random, log },
     urlOf: (name) => addresses.urlOf(name),
     transport: transport ?? nowhere,
+    askMembership: async (peer) => {
+      const url = addresses.urlOfPeer(peer);
+      return url === undefined ? undefined : options.askMembership(url);
+    },
     stateMachine: catalog,
     settings: { tickMs: groupTickMs, raft: raftOptions(options), ...options.settings },
     onDefect: (error) => log.error({ err: error }, 'a defect in the group of single-leader databases'),

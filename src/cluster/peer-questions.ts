@@ -1,6 +1,7 @@
-/** What a node asks of another over plain HTTP before there is a stream between them. */
+/** What a node asks of another over plain HTTP, before there is a stream between them or when there is none any more. */
 
 import { nodeUrl, type Peer } from '../config.ts';
+import { type CommittedMembership, readMembership } from './group-removal.ts';
 
 const waitMs = 1_000;
 
@@ -26,6 +27,15 @@ export async function askForNodes(
   });
   // It answers here, whatever it believes about its own address.
   return [...shown.filter(({ name }) => name !== node), { name: node, url }];
+}
+
+/** Whom a node counts as members, as it shows them at `GET /_cluster`; undefined: no answer, or it is none itself. */
+export async function askForMembership(
+  url: string,
+  proof: Readonly<Record<string, string>>,
+): Promise<CommittedMembership | undefined> {
+  const { membership } = (await ask(`${url}/_cluster`, proof)) as { membership?: unknown };
+  return readMembership(membership);
 }
 
 /** An empty object where no JSON object came in time. */

@@ -13,6 +13,7 @@ import { failure } from '../errors.ts';
 import { majorityOf } from '../replication/quorum.ts';
 import type { Group, GroupStatus } from './group.ts';
 import type { SurveyedMember } from './group-administration.ts';
+import { removedText } from './group-removal.ts';
 
 export interface PromotionWish {
   readonly dryRun: boolean;
@@ -22,13 +23,16 @@ export interface PromotionWish {
 const alone =
   'nothing committed; async writes that only the old leader has come back as branches when it does';
 
-/** @throws TercetError precondition_failed when it would be forced although it need not be */
+/** @throws TercetError precondition_failed when it would be forced although it need not be, removed_from_cluster */
 export async function promoteHere(
   group: Group,
   { dryRun, force }: PromotionWish,
   leaderChoice: LeaderChoice,
 ): Promise<object> {
   const status = group.status();
+  const { id, removal } = status;
+  // Nobody listens to it, so nobody would answer that forcing is not needed.
+  if (removal !== undefined) throw failure('removed_from_cluster', removedText(id, removal));
   if (!force) {
     const plan = ordinaryPlan(status, leaderChoice);
     if (dryRun) return { ok: true, dry_run: true, ...plan };

@@ -3,12 +3,14 @@
 import type { ClusterStatus } from '../http/services.ts';
 import { majorityOf } from '../replication/quorum.ts';
 import type { GroupStatus, MemberStatus } from './group.ts';
+import { removedText } from './group-removal.ts';
 
 export function shownStatus(status: GroupStatus): ClusterStatus {
-  const { applied, commit, epochs, id, leader, members, role, term } = status;
+  const { applied, commit, epochs, id, leader, members, removal, role, term } = status;
   return {
     ...{ role, term, leader, commit, applied, members },
-    kind: members.find((member) => member.id === id)?.kind,
+    kind: removal ? undefined : members.find((member) => member.id === id)?.kind,
+    removal: removal && { ...removal, advice: removedText(id, removal) },
     hasQuorum: hasQuorum(status),
     quorum: quorumOf(members),
     epochs: epochs.map(({ firstIndex, leader: led, term: began }) => ({

@@ -130,6 +130,7 @@ export async function startClusterNode(
     ...{ peers: names.filter((peer) => peer !== name), mayFound, addresses },
     ...{ leaderChoice: 'elected', readLease: false },
     log: { info: () => {}, warn: complain, error: complain },
+    askMembership: async () => undefined,
     settings: shortLogs,
   });
   const closing = opened;

@@ -20,6 +20,7 @@ const quick: GroupSettings = {
   handOverMsMax: 1_000,
   acquaintanceMsMax: 2_000,
   retryMs: 20,
+  askRemovalMs: 100,
   logEntriesKept: 1_000,
   logEntriesMax: 4_000,
   logBytesKept: 32_000_000,
@@ -89,6 +90,7 @@ export interface TestMember {
   readonly defects: unknown[];
   /** Cut off, nothing that it or others say arrives. */
   setCut(isCut: boolean): void;
+  isCut(): boolean;
   close(): Promise<void>;
 }
 
@@ -142,6 +144,7 @@ export async function startMember({
       if (isRefusing) throw new Error('nobody takes it');
     },
     onStateNeeded: () => {},
+    askMembership: async (peer) => (isCut ? undefined : membershipOn(peer)),
     onDefect: (error) => defects.push(error),
     settings: { ...quick, ...settings },
   });
@@ -154,6 +157,7 @@ export async function startMember({
     setCut: (cut) => {
       isCut = cut;
     },
+    isCut: () => isCut,
     async close() {
       members.delete(member);
       await opened.close();
@@ -163,6 +167,11 @@ export async function startMember({
   members.add(member);
   for (const other of members) if (other !== member) link(other.node, node);
   return member;
+}
+
+function membershipOn(name: string): ReturnType<Group['committedMembership']> {
+  const asked = [...members].find((member) => member.name === name && !member.isCut());
+  return asked?.group.committedMembership();
 }
 
 function textOf({ data }: CommittedEntry): string {

@@ -75,6 +75,7 @@ export class TestLog {
         else callback();
       },
       expedite: () => () => undefined,
+      committedMembership: () => undefined,
       stalenessMs: () => 0,
       onChange: () => () => undefined,
       statePoint: () => undefined,
@@ -88,7 +89,7 @@ export class TestLog {
 
   #standing(): GroupStanding {
     const { applied, leader, leaderReady, lineage = 0, term } = this.#status();
-    return { applied: { index: applied, term }, leader, leaderReady, lineage };
+    return { applied: { index: applied, term }, leader, leaderReady, lineage, removal: undefined };
   }
 
   #status(): GroupStatus {

@@ -114,6 +114,8 @@ export type LeaderPlace =
   /** This node leads, and has applied all that earlier leaders committed. */
   | { readonly kind: 'here' }
   | { readonly kind: 'there'; readonly name: string; readonly url: string }
+  /** This node is not part of the cluster any more; `advice` says what to do. */
+  | { readonly kind: 'removed'; readonly advice: string }
   | { readonly kind: 'none' };
 
 export interface ClusterMember {
@@ -143,6 +145,8 @@ export interface ClusterStatus {
     | undefined;
   /** What this node is in the group; undefined: no member, as far as it knows. */
   readonly kind: ClusterMember['kind'] | undefined;
+  /** Who says that this node is no member any more, as of which index, and what to do. */
+  readonly removal?: { readonly by: string; readonly index: number; readonly advice: string } | undefined;
   readonly commit: number;
   readonly applied: number;
   readonly epochs: readonly {
@@ -189,6 +193,8 @@ export interface ClusterServices {
   readonly leaderChoice: 'elected' | 'appointed';
   /** Whether a leader may answer linearizable reads by lease. */
   readonly readLease: boolean;
+  /** The last committed membership, for a node that asks whether it was removed; undefined: this node is no member. */
+  committedMembership(): object | undefined;
   /** How the writes of each single-leader database are acknowledged. */
   policies(): ReadonlyMap<string, AckSettings>;
   /** How many members can be owners of a leaderless database; undefined: this node does not know the members yet. */
@@ -204,7 +210,7 @@ export interface ClusterServices {
   onLeaderChange(listener: () => void): () => void;
   /**
    * Resolves once this node has applied all that was acknowledged anywhere before the call.
-   * @throws TercetError `service_unavailable`, after a bounded time
+   * @throws TercetError `service_unavailable`, after a bounded time; `removed_from_cluster`
    */
   readBarrier(): Promise<{ readonly index: number; readonly by: 'quorum' | 'lease' }>;
   /** Bound on how old the applied state is; undefined: unknown. */

@@ -61,7 +61,7 @@ export function settle(
 /** This node may only not have heard of it yet. */
 async function settleUnknown(exchange: Exchange, cluster: ClusterServices, name: string): Promise<Settled> {
   await cluster.readBarrier().catch((cause: unknown) => {
-    if (!(cause instanceof TercetError)) throw cause;
+    if (!(cause instanceof TercetError) || cause.code === 'removed_from_cluster') throw cause;
     throw failure(
       'no_leader',
       'It cannot be told whether there is such a database: nobody leads. Try again.',
@@ -203,7 +203,7 @@ function shownReceipt({ met, policy, term, index, durableOn, elapsedMs }: WriteR
 /**
  * Takes the request to the leader, unless that is this node. While the write certainly did not happen it is tried again
  * with whoever leads then, for as long as a write waits for a leader.
- * @throws TercetError `not_leader`, `no_leader`, `write_outcome_unknown`, ...
+ * @throws TercetError `not_leader`, `no_leader`, `removed_from_cluster`, `write_outcome_unknown`, ...
  */
 export async function goToLeader(
   exchange: Exchange,
@@ -215,6 +215,7 @@ export async function goToLeader(
     const place = await cluster.leader(Math.max(0, deadline - performance.now()));
     if (place.kind === 'here') return 'here';
     if (place.kind === 'none') throw failure('no_leader');
+    if (place.kind === 'removed') throw failure('removed_from_cluster', place.advice);
     const isForwarded = exchange.header(forwardedHeader) !== undefined;
     const { forwarder } = exchange.shared;
     const isRefused = policy === 'as_configured' && cluster.followerWrites === 'refuse';
@@ -325,7 +326,7 @@ function reach(cluster: ClusterServices, position: GroupPosition): Promise<void>
 /** An operating error becomes a refusal that says what else could be asked for; a defect stays one. */
 function refused(reason: string): (cause: unknown) => never {
   return (cause) => {
-    if (!(cause instanceof TercetError)) throw cause;
+    if (!(cause instanceof TercetError) || cause.code === 'removed_from_cluster') throw cause;
     const { reason: why } = cause;
     throw failure('consistency_unavailable', `${reason} ${why} A weaker \`consistency\` may be available.`);
   };

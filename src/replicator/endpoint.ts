@@ -157,6 +157,7 @@ const troubles: ReadonlySet<string> = new Set([
   'no_leader',
   'not_found',
   'not_leader',
+  'removed_from_cluster',
   'request_timeout',
   'service_unavailable',
   'timeout',

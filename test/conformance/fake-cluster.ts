@@ -119,6 +119,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     policies: () => group.policies,
     hasDocuments: () => !group.isWitness,
     status: () => statusOf(name, group),
+    committedMembership: () => undefined,
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
     nodes: {
       add: async ({ name: added, url, kind }) => {

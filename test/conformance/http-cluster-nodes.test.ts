@@ -206,6 +206,7 @@ describe('/_cluster', () => {
     const unknown = { url: null, lag_entries: null, lag_ms: null, last_heard_ms: null };
     expect(json).toEqual({
       ...{ node: 'n1', kind: 'voter', role: 'leader', term: 4, leader: 'n1', commit: 100, applied: 100 },
+      ...{ membership: null, removed: null },
       ...{ has_quorum: true, quorum: { voters: 3, needed: 2, in_touch: 3 }, staleness_ms: 1 },
       ...{ leader_choice: 'elected', follower_writes: 'forward', read_lease: false },
       acknowledgement: {

@@ -209,6 +209,24 @@ describe('a write that finds no leader', () => {
     ]);
   });
 
+  it('is told at once, as a read is, that the node was removed, and what to do', async () => {
+    const advice = 'n2 was removed from the cluster (n1 says so): ask another node.';
+    follower.group.place = { kind: 'removed', advice };
+    const { status, json: refused, headers } = await follower.app.request('PUT', '/ledger/gone', {}, root);
+    expect([status, refused, headers.get('tercet-write')]).toEqual([
+      503,
+      { error: 'removed_from_cluster', reason: advice },
+      'did_not_happen',
+    ]);
+    follower.group.status = { removal: { by: 'n1', index: 120, advice }, kind: undefined };
+    const shown = (await follower.app.request('GET', '/_cluster', undefined, root)).json;
+    expect(shown).toMatchObject({ kind: null, leader: null, removed: { by: 'n1', index: 120, advice } });
+    expect((await follower.app.request('GET', '/readyz', undefined, root)).json).toMatchObject({
+      checks: { leader: advice },
+    });
+    follower.group.status = {};
+  });
+
   it('goes on as soon as somebody leads', async () => {
     follower.group.place = { kind: 'none' };
     const writing = follower.app.request('PUT', '/ledger/soon', {}, root);

@@ -98,6 +98,40 @@ test('a node joins a running cluster, becomes a voter, and takes the place of th
   expect(await changesOf(joined)).toEqual(await changesOf(other));
 }, 120_000);
 
+test('a node that was removed and still runs says so, and what to do, until it is added again', async () => {
+  const founders = await harness.startCluster(3);
+  await createLedger(founders);
+  const { leader } = await agreedLeader(founders);
+  const [founder] = founders.filter((node) => node !== leader) as [TestNode];
+  const joined = await startJoining('n4', leader);
+  await untilTold(/n4 is a learner already/, leader, 'add', `n4=${joined.url}`);
+  await untilStatus(200, 'GET', `${joined.url}/ledger`);
+
+  // The others do not link to n4 any more; the founder is named by their --peers, so that they still do.
+  for (const gone of [joined, founder]) {
+    await untilTold(/is no member; there are/, leader, 'remove', gone.name);
+    const refused = await waitUntil(`${gone.name} knows that it was removed`, async () => {
+      const reply = await ask('PUT', `${gone.url}/ledger/gone`, {});
+      return reply?.json.error === 'removed_from_cluster' && reply;
+    });
+    expect([refused.status, refused.headers.get('tercet-write')]).toEqual([503, 'did_not_happen']);
+    expect(refused.json.reason).toMatch(new RegExp(`^${gone.name} was removed .* "tercet node add"`));
+    expect((await ask('GET', `${gone.url}/ledger/none`))?.json.error).toBe('removed_from_cluster');
+    expect((await ask('GET', `${gone.url}/ledger/none?consistency=eventual`))?.status).toBe(404);
+    const forced = await ask('POST', `${gone.url}/_cluster/promote`, { node: gone.name, force: true });
+    expect(forced?.json.error).toBe('removed_from_cluster');
+    const shown = harness.run(['status', '--url', gone.url]);
+    await shown.exited;
+    expect(shown.output()).toMatch(new RegExp(`^${gone.name} +removed `, 'm'));
+    expect(shown.output()).toContain(`${leader.name} leads`);
+    expect(shown.output()).toContain('To take it in again');
+  }
+
+  await untilTold(/n4 is a learner already/, leader, 'add', `n4=${joined.url}`);
+  await untilStatus(201, 'PUT', `${joined.url}/ledger/back`, {});
+  expect((await ask('GET', `${joined.url}/_cluster`))?.json.removed).toBeNull();
+}, 120_000);
+
 test('one node grows into a cluster, and says what is wrong with what it is asked', async () => {
   const first = await harness.startNode({ name: 'n1' });
   await createLedger([first]);

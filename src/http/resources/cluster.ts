@@ -23,10 +23,12 @@ export function showCluster(exchange: Exchange): void {
   }
   if (exchange.segments.length > 1) throw failure('not_found', 'missing');
   const { name } = exchange.services.node;
-  const { role, term, leader, kind, hasQuorum, quorum, commit, applied, epochs, members } = cluster.status();
+  const { role, term, leader, kind, hasQuorum, quorum, commit, applied, epochs, members, removal } =
+    cluster.status();
   sendJson(exchange, 200, {
     node: name,
     kind: kind ?? null,
+    removed: removal ?? null,
     role,
     term,
     leader: leader ?? null,
@@ -34,6 +36,7 @@ export function showCluster(exchange: Exchange): void {
     quorum: quorum === undefined ? null : shownQuorum(quorum),
     commit,
     applied,
+    membership: cluster.committedMembership() ?? null,
     staleness_ms: rounded(cluster.stalenessMs()),
     leader_choice: cluster.leaderChoice,
     follower_writes: cluster.followerWrites,

@@ -31,7 +31,8 @@ function readiness({ services }: Exchange): Readonly<Record<string, string>> {
   if (cluster === undefined || !databases.names().some((name) => cluster.isSingleLeader(name))) {
     return { store };
   }
-  return { store, leader: cluster.status().leader === undefined ? 'no leader is known' : 'ok' };
+  const { leader, removal } = cluster.status();
+  return { store, leader: leader === undefined ? (removal?.advice ?? 'no leader is known') : 'ok' };
 }
 
 /** Prometheus' text format. */
