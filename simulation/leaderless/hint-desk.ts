@@ -13,7 +13,12 @@ const everyMs = 50;
 const expiryMs = 1_000;
 const bringWithinMs = 500;
 /** So few that a backlog takes several batches. */
-const limits = { ...hintLimitsDefault, batchHintsMax: 5, backOffMsMin: 50, backOffMsMax: 1_000 };
+const limits = {
+  ...hintLimitsDefault,
+  batch: { ...hintLimitsDefault.batch, itemsMax: 5 },
+  backOffMsMin: 50,
+  backOffMsMax: 1_000,
+};
 const hintBytes = 100;
 /** So few that there is no more room now and then, where something else brings what hints do not. */
 const bytesMaxTight = 12 * hintBytes;

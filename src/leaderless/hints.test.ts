@@ -4,7 +4,7 @@ import { HintBook, type HintLimits, hintLimitsDefault, isHintOld } from './hints
 
 const limits: HintLimits = {
   ...hintLimitsDefault,
-  ...{ bytesMax: 1_000, batchHintsMax: 3, batchBytesMax: 300 },
+  ...{ bytesMax: 1_000, batch: { itemsMax: 3, bytesMax: 300 } },
   ...{ backOffMsMin: 100, backOffMsMax: 1_000 },
 };
 const start = { nowMs: 0, random: 0 };
@@ -30,25 +30,6 @@ describe('a book of hints', () => {
     book.delivered('n2');
     expect([book.dueAt('n2'), book.begin('n2', 0)]).toEqual([undefined, false]);
     expect([...book.backlogs()]).toEqual([['n3', { hints: 1, bytes: 10, failures: 0 }]]);
-  });
-
-  it('bounds a batch in number and in bytes, but sends what is larger than a batch', () => {
-    const book = new HintBook(limits);
-    expect(book.batchLength([1, 1, 1, 1])).toBe(3);
-    expect(book.batchLength([400, 1])).toBe(1);
-    expect(book.batchLength([200, 100, 1])).toBe(2);
-    expect(book.batchLength([])).toBe(0);
-  });
-
-  it('asks for no more sizes than it needs: whoever tells them reads documents', () => {
-    let told = 0;
-    const sizes = (function* () {
-      for (;;) {
-        told += 1;
-        yield 200;
-      }
-    })();
-    expect([new HintBook(limits).batchLength(sizes), told]).toEqual([1, 2]);
   });
 
   it('refuses all of what there is no room for, and has room again once something went', () => {

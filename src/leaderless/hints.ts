@@ -22,6 +22,7 @@
  */
 
 import { assert } from '../errors.ts';
+import { type BatchLimits, batchBytesMax, batchLength } from './batches.ts';
 
 /** What the book has to know of a hint. */
 export interface HintSize {
@@ -33,9 +34,8 @@ export interface HintSize {
 export interface HintLimits {
   /** Of all owners together. */
   readonly bytesMax: number;
-  readonly batchHintsMax: number;
-  /** Of what is sent; one that is larger goes alone. */
-  readonly batchBytesMax: number;
+  /** Of what is sent at once, in hints. */
+  readonly batch: BatchLimits;
   /** How long to wait after the first failure; doubled with every further one. */
   readonly backOffMsMin: number;
   readonly backOffMsMax: number;
@@ -43,8 +43,7 @@ export interface HintLimits {
 
 export const hintLimitsDefault: HintLimits = {
   bytesMax: 256 * 1_048_576,
-  batchHintsMax: 500,
-  batchBytesMax: 4 * 1_048_576,
+  batch: { itemsMax: 500, bytesMax: batchBytesMax },
   backOffMsMin: 500,
   backOffMsMax: 60_000,
 };
@@ -114,18 +113,9 @@ export class HintBook {
     return true;
   }
 
-  /** How many hints of these sizes, oldest first, are one batch: one at least. Reads no more sizes than it needs. */
+  /** How many hints of these sizes, oldest first, are one batch; see {@link batchLength}. */
   batchLength(sizes: Iterable<number>): number {
-    const { batchBytesMax, batchHintsMax } = this.#limits;
-    let length = 0;
-    let bytes = 0;
-    for (const size of sizes) {
-      bytes += size;
-      if (length > 0 && bytes > batchBytesMax) break;
-      length += 1;
-      if (length >= batchHintsMax) break;
-    }
-    return length;
+    return batchLength(sizes, this.#limits.batch);
   }
 
   /** The batch is with its owner, or turned out to be nothing to bring: what is left is due at once. */

@@ -5,6 +5,7 @@
 
 import { committedOf } from '../database/leaderless.ts';
 import { type WholeRevision, wholeDocument } from '../database/whole-documents.ts';
+import type { Revision } from '../document/revision.ts';
 import { assert, TercetError } from '../errors.ts';
 import {
   type Answer,
@@ -18,6 +19,7 @@ import {
   startSession,
   stepSession,
 } from '../leaderless/anti-entropy.ts';
+import { batchBytesMax, batchLength } from '../leaderless/batches.ts';
 import type { BucketDifferences, BucketEntry, NamedRevisions } from '../leaderless/bucket-entries.ts';
 import { fullBucket, type Pace, spend, type TokenBucket, waitMs } from '../leaderless/token-bucket.ts';
 import { pause } from '../runtime/pause.ts';
@@ -25,7 +27,7 @@ import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
 import { decodeComparisonAnswer, encodeComparison } from './comparison-codec.ts';
-import type { Delivery } from './delivery.ts';
+import { bytesOf, type Delivery } from './delivery.ts';
 import type { Joining } from './joining.ts';
 import { encodeQuestion, toldGrave } from './questions.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
@@ -55,8 +57,7 @@ export interface ComparisonResult extends SessionCounts {
 
 const answerMsMax = 15_000;
 const documentsPerQuestion = 100;
-/** What a document costs beside its body. */
-const documentBytes = 200;
+const batchLimits = { itemsMax: 100, bytesMax: batchBytesMax };
 
 /** An exchange that did not come about; the next round finds what is left. */
 class RoundFailure extends Error {
@@ -130,7 +131,7 @@ export class Comparison {
   async #exchange({ bury, dig, fetch, send }: BucketDifferences): Promise<void> {
     if (dig.length > 0) await this.#leaderless().bury(dig);
     for (const part of inParts(fetch)) await this.#fetch(part);
-    for (const part of inParts(send)) await this.#send(part);
+    await this.#send(send);
     for (const part of inParts(bury)) {
       const graves = part.map(toldGrave);
       const question = encodeQuestion({ op: 'bury', identity: this.#set.identity, graves });
@@ -163,12 +164,32 @@ export class Comparison {
 
   /** What was superseded by what was fetched is not sent any more: what became of it is known there. */
   async #send(documents: readonly NamedRevisions[]): Promise<void> {
+    const left = documents.flatMap(({ id, revisions }) => revisions.map((revision) => ({ id, revision })));
+    for (let at = 0; at < left.length; ) {
+      const loaded: (readonly WholeRevision[])[] = [];
+      const taken = batchLength(this.#sizes(left, at, loaded), batchLimits);
+      at += taken;
+      const revisions = loaded.slice(0, taken).flat();
+      if (revisions.length > 0) await this.#sendBatch(revisions);
+    }
+  }
+
+  /** Reads one after the other from `at` on, as far as somebody asks how large it is. */
+  *#sizes(
+    named: readonly { readonly id: string; readonly revision: Revision }[],
+    at: number,
+    loaded: (readonly WholeRevision[])[],
+  ): Iterable<number> {
     const committed = committedOf(this.#set.database);
-    const revisions = documents.flatMap(({ id, revisions: named }) => {
-      const wanted = new Set(named);
-      return wholeDocument(committed, id, 'all').filter(({ revision }) => wanted.has(revision));
-    });
-    if (revisions.length === 0) return;
+    for (let next = at; next < named.length; next += 1) {
+      const { id, revision } = named[next]!;
+      const found = wholeDocument(committed, id, [revision]).filter((leaf) => leaf.revision === revision);
+      loaded.push(found);
+      yield bytesOf(found);
+    }
+  }
+
+  async #sendBatch(revisions: readonly WholeRevision[]): Promise<void> {
     await this.#pause();
     this.#pay(bytesOf(revisions));
     const outcome = await new Promise<string>((resolve) => {
@@ -218,10 +239,6 @@ async function entriesOf(
   const entries: BucketEntry[] = [];
   for (const bucket of buckets) entries.push(...((await database.leaderless?.tree.entries(bucket)) ?? []));
   return entries;
-}
-
-function bytesOf(revisions: readonly WholeRevision[]): number {
-  return revisions.reduce((sum, { body }) => sum + documentBytes + body.length, 0);
 }
 
 function inParts<Item>(items: readonly Item[]): Item[][] {

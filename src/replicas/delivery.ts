@@ -27,6 +27,14 @@ export interface Parcel {
  */
 export type DeliveryOutcome = WriteReply['kind'] | 'rejected';
 
+/** What a revision costs beside its body. */
+const revisionBytes = 200;
+
+/** Of what is sent, roughly. */
+export function bytesOf(revisions: readonly WholeRevision[]): number {
+  return revisions.reduce((sum, { body }) => sum + revisionBytes + body.length, 0);
+}
+
 /** How often what a receiver lacks is brought to it. */
 const suppliesMax = 2;
 

@@ -13,7 +13,7 @@ import { TercetError } from '../errors.ts';
 import type { HintBook } from '../leaderless/hints.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
-import type { Delivery, DeliveryOutcome } from './delivery.ts';
+import { bytesOf, type Delivery, type DeliveryOutcome } from './delivery.ts';
 import type { Hint, HintStore, HintWindows, StoredHint } from './hint-store.ts';
 import type { ReplicaSet, ReplicaSets } from './replica-sets.ts';
 
@@ -31,8 +31,6 @@ export interface HandoffOptions {
 }
 
 const expiryMs = 60_000;
-/** What a revision costs on its way beside its body. */
-const revisionBytes = 200;
 
 export class Handoff {
   readonly #options: HandoffOptions;
@@ -190,7 +188,7 @@ export class Handoff {
       const news = found.filter(({ revision }) => !seen.has(`${hint.identity} ${hint.id} ${revision}`));
       for (const { revision } of news) seen.add(`${hint.identity} ${hint.id} ${revision}`);
       loaded.push(news);
-      yield news.reduce((sum, { body }) => sum + revisionBytes + body.length, 0);
+      yield bytesOf(news);
     }
   }
 

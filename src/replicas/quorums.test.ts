@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { bodyValue, edit, revisionOf, write } from '../database/test-database.ts';
 import type { QuorumReceipt } from '../database/writes.ts';
+import { settingsFrom } from '../leaderless/presets.ts';
 import { until } from '../runtime/test-peers.ts';
 import { closeReplicaNodes, startReplica, startReplicas } from './test-replicas.ts';
 
@@ -63,6 +64,21 @@ describe('writes and reads of a leaderless database', () => {
     expect(bodyValue(n1!.database, 'only-here')).toEqual({ n: 1 });
     const again = await back.replicas.compareNow('carts');
     expect(again.find(({ peer }) => peer === 'n1')).toMatchObject({ outcome: 'equal' });
+  });
+
+  it('sends by comparing more than a frame may have, in several', async () => {
+    const quiet = { hints: false, readRepair: 'off', antiEntropy: false } as const;
+    const settings = settingsFrom(quiet, 3);
+    const names = ['n1', 'n2', 'n3'];
+    const limits = { frameBytesMax: 6_000_000 };
+    const n1 = await startReplica('n1', { names, settings, limits });
+    const text = 'x'.repeat(1_000_000);
+    const ids = Array.from({ length: 12 }, (_, at) => `large-${at}`);
+    for (const id of ids) await n1.database.edit([edit(id, { text })], { quorum: { w: 1 } });
+    const n2 = await startReplica('n2', { names, settings, limits });
+    const [round] = await n1.replicas.compareNow('carts');
+    expect(round).toMatchObject({ peer: 'n2', outcome: 'repaired', sent: ids.length });
+    for (const id of ids) expect(bodyValue(n2.database, id)).toEqual({ text });
   });
 
   it('brings by hints what a replica missed, once it is back', async () => {

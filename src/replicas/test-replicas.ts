@@ -7,6 +7,7 @@ import { settingsFrom } from '../leaderless/presets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import { digest128 } from '../runtime/digest.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
+import type { PeerLimits } from '../runtime/peer-limits.ts';
 import type { Clock } from '../runtime/ports.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { systemRandom } from '../runtime/system-random.ts';
@@ -33,6 +34,8 @@ interface StartOptions {
   /** That of the store; another one for a node whose disk was lost. */
   readonly disk?: string;
   readonly clock?: Clock;
+  /** Of the links to other nodes. */
+  readonly limits?: Partial<PeerLimits>;
 }
 
 interface Running extends ReplicaNode {
@@ -68,7 +71,14 @@ export async function startReplicas(
 
 export async function startReplica(
   name: string,
-  { clock = systemClock, disk = firstDisk, names, settings, store = createMemoryStore() }: StartOptions,
+  {
+    clock = systemClock,
+    disk = firstDisk,
+    limits = {},
+    names,
+    settings,
+    store = createMemoryStore(),
+  }: StartOptions,
 ): Promise<ReplicaNode> {
   let opened: OpenReplicas | undefined;
   const defects: unknown[] = [];
@@ -80,6 +90,7 @@ export async function startReplica(
       return answer;
     },
     onDefect: (error) => defects.push(error),
+    limits,
   });
   const replicas = new Replicas({
     ...{ self: name, disk, nodes: () => names, members: () => names, digest: digest128 },
@@ -114,10 +125,14 @@ export async function startReplica(
       await databases.close();
     },
   };
+  await linkToAll(node);
+  running.set(name, started);
+  return started;
+}
+
+async function linkToAll(node: TestNode): Promise<void> {
   for (const other of running.values()) {
     link(other.node, node);
     await Promise.all([untilUp(other.node, node), untilUp(node, other.node)]);
   }
-  running.set(name, started);
-  return started;
 }
