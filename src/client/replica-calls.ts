@@ -31,6 +31,18 @@ export interface HeldDocument extends HeldRevision {
   readonly from: string;
 }
 
+/** All leaves, tombstones too; or the tombstones of a document that the replica has forgotten. */
+export interface Holding {
+  readonly held: readonly HeldDocument[];
+  readonly grave: readonly Revision[];
+}
+
+/** A row of `open_revs=all` to a client that coordinates. */
+interface LeafRow {
+  readonly ok?: RevisionDocument;
+  readonly grave?: readonly string[];
+}
+
 /**
  * What became of an edit on one replica.
  *
@@ -92,17 +104,30 @@ export class ReplicaCalls {
     return this.#json('GET', id, { rev: revision, revs: true, attachments: true });
   }
 
-  /** All leaves, tombstones too; none where nothing is known of the document. */
-  async leaves(id: string): Promise<readonly HeldDocument[]> {
+  /** What it has of a document; nothing where it never heard of it. */
+  async holding(id: string): Promise<Holding> {
     try {
       const query = { open_revs: 'all', revs: true };
-      const rows = await this.#json<readonly { ok?: RevisionDocument }[]>('GET', id, query);
-      return rows.flatMap(({ ok }) => (ok === undefined ? [] : [heldFrom(ok, this.name)]));
+      const rows = await this.#json<readonly LeafRow[]>('GET', id, query);
+      return {
+        held: rows.flatMap(({ ok }) => (ok === undefined ? [] : [heldFrom(ok, this.name)])),
+        grave: rows.flatMap(({ grave = [] }) => grave.flatMap((text) => parseRevision(text) ?? [])),
+      };
     } catch (error) {
       // A database that is missing says nothing of what is in it.
-      if (error instanceof RequestError && error.status === 404 && error.reason === 'missing') return [];
+      const isUnknown = error instanceof RequestError && error.status === 404 && error.reason === 'missing';
+      if (isUnknown) return { held: [], grave: [] };
       throw error;
     }
+  }
+
+  /** The replica asks the others about the dead, and believes them. @throws when none of them told it of this one */
+  async hearGraves(id: string): Promise<void> {
+    const { ok } = await this.#send<{ ok: boolean }>('POST', `${this.#path}/_graves`, {
+      query: alone,
+      body: { id },
+    });
+    if (!ok) throw new Error(`${this.name} heard of no replica that has forgotten ${JSON.stringify(id)}.`);
   }
 
   async #whyConflict({ _id, _rev }: DocumentInput): Promise<'superseded' | 'lacks_base'> {

@@ -92,9 +92,9 @@ class ReadRound {
   async #ask(to: string): Promise<void> {
     const late = setTimeout(() => this.#take(readIsLate(this.#state, to)), this.#group.patienceMs(to));
     try {
-      const held = await this.#group.timed(to, this.#group.replica(to).leaves(this.#id));
+      const holding = await this.#group.timed(to, this.#group.replica(to).holding(this.#id));
       // Only answers in full are asked for, so nobody compares digests of them.
-      this.#take(addReadReply(this.#state, { kind: 'full', from: to, digest: undefined, held }));
+      this.#take(addReadReply(this.#state, { kind: 'full', from: to, digest: undefined, ...holding }));
     } catch (error) {
       this.#errors.set(to, error);
       this.#group.tellFault({ replica: to, during: 'read', error });
@@ -126,19 +126,22 @@ class ReadRound {
     });
   }
 
-  /** Over HTTP nobody tells of a grave, so nobody is told of one. */
-  #repair({ to, revisions }: Repair<HeldDocument>): void {
+  #repair({ grave, revisions, to }: Repair<HeldDocument>): void {
     const fresh = revisions.filter(({ revision }) => !this.#sent.has(`${to} ${revision}`));
-    if (fresh.length === 0) return;
+    const dead = grave.filter((tombstone) => !this.#sent.has(`${to} grave ${tombstone}`));
+    if (fresh.length === 0 && dead.length === 0) return;
     for (const { revision } of fresh) this.#sent.add(`${to} ${revision}`);
+    for (const tombstone of dead) this.#sent.add(`${to} grave ${tombstone}`);
     this.#repaired.add(to);
-    this.#begin(this.#send(to, fresh));
+    this.#begin(this.#send({ to, revisions: fresh, grave: dead }));
   }
 
-  async #send(to: string, revisions: readonly HeldDocument[]): Promise<void> {
+  async #send({ grave, revisions, to }: Repair<HeldDocument>): Promise<void> {
     try {
-      for (const held of revisions) await this.#group.replica(to).insert(await this.#whole(held));
-      this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave: [] }));
+      const replica = this.#group.replica(to);
+      for (const held of revisions) await replica.insert(await this.#whole(held));
+      if (grave.length > 0) await replica.hearGraves(this.#id);
+      this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave }));
     } catch (error) {
       this.#errors.set(to, error);
       this.#group.tellFault({ replica: to, during: 'repair', error });

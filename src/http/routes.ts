@@ -27,6 +27,7 @@ import {
 import { allDatabases, databasesInfo, databaseUpdates } from './resources/databases.ts';
 import { readDocument } from './resources/document-reading.ts';
 import { copyDocument, deleteDocument, postDocument, putDocument } from './resources/document-writing.ts';
+import { hearGraves } from './resources/graves.ts';
 import { showNode } from './resources/node-info.ts';
 import { live, metrics, ready } from './resources/probes.ts';
 import { decideQuarantine, showQuarantine } from './resources/quarantine.ts';
@@ -169,6 +170,7 @@ export const routes: Routes = {
     ['_purged_infos_limit', setting(showPurgedInfosLimit, setPurgedInfosLimit)],
     ['_purge', database('server_admin', { POST: purge })],
     ['_quarantine', database('database_admin', { GET: showQuarantine, POST: decideQuarantine })],
+    ['_graves', database('document', { POST: hearGraves })],
     ['_compact', database('database_admin', { POST: compact })],
     ['_anti_entropy', database('database_admin', { POST: compareReplicas })],
     ['_view_cleanup', database('database_admin', { POST: cleanUpViews })],

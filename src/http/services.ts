@@ -277,6 +277,8 @@ export interface LeaderlessServices {
   read(database: string, id: string, wish: QuorumWish): Promise<QuorumReadAnswer>;
   /** What this node knows of the database's replicas, as `GET /{db}/_replication` shows it. */
   replicasOf(database: string): readonly ReplicaStatus[];
+  /** Takes over what graves the others have of a document; false where nobody tells of one. @throws TercetError */
+  hearGraves(database: string, id: string): Promise<boolean>;
   /** Compares the own replica with all others. @throws TercetError */
   compareNow(database: string): Promise<readonly ComparedReplica[]>;
   activeTasks(): readonly ActiveTask[];

@@ -69,6 +69,21 @@ describe('a read of R = 2 after one replica has forgotten a deletion', () => {
     },
   );
 
+  it('takes the word of another replica for what is dead, and for nothing else', async () => {
+    const { nodes, live } = await forgottenOnFirst('off');
+    const [n1, n2, n3] = nodes;
+    await n2.database.insert([editOf(live)], { coordinator: 'client' });
+    expect(n2.database.read('c1').kind).toBe('found');
+    expect(await n3.replicas.hearGraves('carts', 'never')).toBe(false);
+    expect(await n2.replicas.hearGraves('carts', 'c1')).toBe(true);
+    expect(n2.database.leaderless!.counts()).toMatchObject({ graves: 1, quarantined: 1 });
+    expect(n2.database.read('c1').kind).not.toBe('found');
+    await n1.close();
+    await n2.database.edit([edit('c2', {})], { quorum: { w: 2 } });
+    expect(await n3.replicas.hearGraves('carts', 'c2')).toBe(false);
+    expect(n3.database.read('c2').kind).toBe('found');
+  });
+
   it('shows what was written anew, and brings it to who has the grave', async () => {
     const { nodes, dead } = await forgottenOnFirst('async');
     const [n1, n2] = nodes;

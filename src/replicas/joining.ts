@@ -15,6 +15,7 @@ import { encodeQuestion, toldGrave } from './questions.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import { questionKind } from './replica-kinds.ts';
 import type { ReplicaSet } from './replica-sets.ts';
+import type { ToldDocument } from './revision-codec.ts';
 
 export interface JoiningOptions {
   readonly self: string;
@@ -97,26 +98,44 @@ export class Joining {
   }
 
   /** Joins what the others have of these documents: all who answer in time. */
-  async catchUp(set: ReplicaSet, ids: readonly string[]): Promise<void> {
-    const { clock, self } = this.#options;
-    const others = set.owners.filter((node) => node !== self);
-    const asking = Promise.all(others.map((node) => this.#catchUpFrom(node, set, ids)));
-    await new Promise<void>((resolve, reject) => {
-      const cancel = clock.after(catchUpMsMax, resolve);
-      asking.then(() => resolve(), reject).finally(cancel);
+  catchUp(set: ReplicaSet, ids: readonly string[]): Promise<void> {
+    return this.#ofOthers(set, ids, async (node, answers) => {
+      const revisions = answers.flatMap((told) => (typeof told === 'string' ? [] : told.revisions));
+      if (revisions.length === 0) return;
+      await this.fetchContents(node, set, revisions);
+      await this.joinHere(set, revisions);
     });
   }
 
-  async #catchUpFrom(node: string, set: ReplicaSet, ids: readonly string[]): Promise<void> {
-    const names = ids.map((id) => ({ identity: set.identity, id }));
-    const revisions = await new Promise<readonly WholeRevision[]>((resolve) => {
-      this.#options.caller.documents(node, names, (reply) => {
-        const answers = reply.kind === 'answered' ? reply.answers : [];
-        resolve(answers.flatMap((told) => (typeof told === 'string' ? [] : told.revisions)));
-      });
+  /** Takes over the graves that the others have of this document: all who answer in time. Gives whether there is one. */
+  async hearGraves(set: ReplicaSet, id: string): Promise<boolean> {
+    let isBuried = false;
+    await this.#ofOthers(set, [id], async (_, [told]) => {
+      if (told === undefined || typeof told === 'string' || told.grave.length === 0) return;
+      if (await this.bury(this.#options.self, set, id, told.grave)) isBuried = true;
     });
-    if (revisions.length === 0) return;
-    await this.fetchContents(node, set, revisions);
-    await this.joinHere(set, revisions);
+    return isBuried;
+  }
+
+  async #ofOthers(
+    set: ReplicaSet,
+    ids: readonly string[],
+    take: (node: string, answers: readonly ToldDocument[]) => Promise<void>,
+  ): Promise<void> {
+    const { caller, clock, self } = this.#options;
+    const others = set.owners.filter((node) => node !== self);
+    const names = ids.map((id) => ({ identity: set.identity, id }));
+    const asking = others.map(async (node) => {
+      const answers = await new Promise<readonly ToldDocument[]>((resolve) => {
+        caller.documents(node, names, (reply) => resolve(reply.kind === 'answered' ? reply.answers : []));
+      });
+      await take(node, answers);
+    });
+    await new Promise<void>((resolve, reject) => {
+      const cancel = clock.after(catchUpMsMax, resolve);
+      Promise.all(asking)
+        .then(() => resolve(), reject)
+        .finally(cancel);
+    });
   }
 }

@@ -123,6 +123,10 @@ export class Replicas implements LeaderlessServices {
     return set === undefined ? [] : replicaStatuses(set, this.#begun(this.#parts));
   }
 
+  hearGraves(database: string, id: string): Promise<boolean> {
+    return this.#begun(this.#parts).joining.hearGraves(this.#setOf(database), id);
+  }
+
   compareNow(database: string): Promise<readonly ComparedReplica[]> {
     return this.#begun(this.#parts).antiEntropy.runNow(database);
   }

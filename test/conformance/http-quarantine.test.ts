@@ -48,6 +48,17 @@ function pushOld() {
   return request('POST', '/_bulk_docs', { docs, new_edits: false });
 }
 
+test('who coordinates is told of the grave, and nobody else', async () => {
+  const leaves = (query: string) => request('GET', `/memo?open_revs=all&revs=true${query}`);
+  const told = await leaves('&coordinator=client');
+  expect([told.status, told.json]).toEqual([200, [{ grave: [dead] }]]);
+  expect((await leaves('')).status).toBe(404);
+  expect((await request('GET', '/never?open_revs=all&coordinator=client')).status).toBe(404);
+  await request('PUT', '/memo', { anew: true });
+  const rows = (await leaves('&coordinator=client')).json as { ok: { anew: boolean } }[];
+  expect(rows.map(({ ok }) => ok.anew)).toEqual([true]);
+});
+
 test('a phone that was away for a year does not bring a document back', async () => {
   expect((await request('POST', '/_revs_diff', { memo: [live, dead, `2-${old}`] })).json).toEqual({
     memo: { missing: [`2-${old}`] },

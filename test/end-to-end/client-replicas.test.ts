@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, connectReplicas, QuorumError, RequestError } from '../../src/client/client.ts';
-import { openHarness, type TestNode } from './harness.ts';
+import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { createLeaderless } from './leaderless-cluster.ts';
 
 const harness = openHarness();
@@ -37,8 +37,8 @@ async function leavesOn(node: TestNode, database: string, id: string): Promise<r
     headers: { accept: 'application/json' },
   });
   if (answer.status === 404) return [];
-  const rows = (await answer.json()) as { ok: { _rev: string } }[];
-  return rows.map(({ ok }) => ok._rev);
+  const rows = (await answer.json()) as { ok?: { _rev: string }; grave?: readonly string[] }[];
+  return rows.map(({ grave, ok }) => ok?._rev ?? `grave ${grave}`);
 }
 
 /** A write of which it is known that all three have it. */
@@ -102,6 +102,37 @@ describe('A client that coordinates', () => {
       document: { _rev: merged.rev, items: ['item 0', 'item 1'] },
       siblings: [],
     });
+  });
+
+  test('does not show what a replica has forgotten as deleted, and sees to it that the others hear of it', async () => {
+    await createLeaderless(nodes, 'buried', 'hints=false&anti_entropy=false&tombstone_horizon_ms=1&w=3');
+    const urls = Object.fromEntries(nodes.map((node) => [node.name, node.url]));
+    const carts = connectReplicas(urls).database<Cart>('buried', { w: 3, readRepair: 'blocking' });
+    const first = await carts.put({ _id: 'anna', items: ['bread'] });
+    const dead = await carts.remove({ _id: 'anna', _rev: first.rev });
+    const [forgetful, misled] = nodes as [TestNode, TestNode];
+    await waitUntil('n1 has forgotten it', async () => {
+      await fetch(`${forgetful.url}/buried/_anti_entropy`, { method: 'POST' });
+      return (await leavesOn(forgetful, 'buried', 'anna')).join() === `grave ${dead.rev}`;
+    });
+    // What somebody made of an old copy meanwhile reaches one that has not forgotten yet.
+    const old = `2-${'e'.repeat(32)}`;
+    const _revisions = { start: 2, ids: ['e'.repeat(32), first.rev.slice(2)] };
+    const body = JSON.stringify({ _id: 'anna', _rev: old, _revisions, items: ['stale'] });
+    const path = `${misled.url}/buried/anna?new_edits=false&coordinator=client`;
+    expect((await fetch(path, { method: 'PUT', body })).status).toBe(201);
+    expect(await leavesOn(misled, 'buried', 'anna')).toContain(old);
+
+    const read = await carts.get('anna', { r: 3 });
+    expect(read).toMatchObject({ document: undefined, siblings: [], repaired: ['n2'] });
+    // Without waiting for anything else: the answer came after it was told.
+    expect(await leavesOn(misled, 'buried', 'anna')).toEqual([`grave ${dead.rev}`]);
+    const alone = connectReplicas({ n2: misled.url }).database<Cart>('buried');
+    expect((await alone.get('anna')).document).toBeUndefined();
+    const quarantine = await (await fetch(`${misled.url}/buried/_quarantine`)).json();
+    expect(quarantine).toMatchObject({ total: 1, rows: [{ id: 'anna', rev: old }] });
+    const anew = await carts.put({ _id: 'anna', items: ['milk'] });
+    expect((await carts.get('anna', { r: 3 })).document?._rev).toBe(anew.rev);
   });
 
   test('wrong counts are refused before anything is sent', async () => {

@@ -21,7 +21,7 @@ import {
   writeRevisionPart,
 } from '../multipart-writer.ts';
 import { flag, json, type Query } from '../query.ts';
-import { sendBytes, sendNotModified } from '../respond.ts';
+import { sendBytes, sendJson, sendNotModified } from '../respond.ts';
 import type { DocumentTarget } from '../router.ts';
 import { startStream } from '../streamed-answer.ts';
 import { readLocalDocument } from './local-documents.ts';
@@ -123,9 +123,17 @@ async function readOpenRevisions(exchange: Exchange, database: Database, id: str
   const view = documentView(query, query.get('atts_since'));
   const options = { latest: flag(query, 'latest'), path: view.path || view.since !== undefined };
   const revisions = (exchange.documents ?? database).readOpenRevisions(id, wanted, options);
-  if (wanted === 'all' && revisions.length === 0) throw failure('not_found', 'missing');
+  if (wanted === 'all' && revisions.length === 0) return sendGrave(exchange, database, id);
   if (wantsMixed(exchange)) await sendMixed(exchange, database, revisions, view);
   else await sendList(exchange, database, revisions, view);
+}
+
+/** Who coordinates must know that a replica has forgotten a document: it is not one that never heard of it. */
+function sendGrave(exchange: Exchange, { leaderless }: Database, id: string): void {
+  const isForClient = exchange.query.get('coordinator') === 'client';
+  const tombstones = isForClient ? leaderless?.grave(id)?.leaves : undefined;
+  if (tombstones === undefined) throw failure('not_found', 'missing');
+  sendJson(exchange, 200, [{ grave: tombstones.map(({ revision }) => revision) }]);
 }
 
 function wantedRevisions(query: Query): 'all' | readonly string[] {
