@@ -14,8 +14,9 @@ import type { QuorumReceipt, QuorumWish } from '../database/writes.ts';
 import { failure, type TercetError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardedHeader } from './forwarder.ts';
+import type { LeaderlessPlace, LeaderlessServices } from './leaderless-services.ts';
 import { oneOf, queryParameters, wholeNumber } from './parameters.ts';
-import type { ClusterServices, LeaderlessPlace, LeaderlessServices } from './services.ts';
+import type { ClusterServices } from './services.ts';
 import { accessOf, goToLeader, holdSmallBody, isSuccess, type Settled } from './single-leader.ts';
 
 /** Equal on all nodes, or one node's own business. */

@@ -1,11 +1,9 @@
 /** What HTTP handlers may ask of the node; the composition root (node.ts) provides the real parts. */
 
 import type { Databases } from '../database/databases.ts';
-import type { DocumentReader } from '../database/joined-reads.ts';
 import type { AckSettings, ReplicationChoice, SecurityObject } from '../database/model.ts';
-import type { QuorumWish } from '../database/writes.ts';
-import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { StoreHealth } from '../store/store.ts';
+import type { LeaderlessServices } from './leaderless-services.ts';
 import type { AcceptPeer } from './upgrades.ts';
 
 /** Who a request comes from, after authentication. */
@@ -88,7 +86,7 @@ export interface DocumentHooks {
 }
 
 export interface ActiveTask {
-  readonly type: 'replication' | 'database_compaction' | 'indexer' | 'anti_entropy';
+  readonly type: 'replication' | 'database_compaction' | 'indexer' | 'anti_entropy' | 'replica_fill';
   readonly [member: string]: unknown;
 }
 
@@ -241,86 +239,6 @@ export interface ClusterServices {
     readonly target: string;
     readonly onBehalfOf: string;
   }): Readonly<Record<string, string>>;
-}
-
-/** Where a leaderless database is, and how it reads and writes. */
-export interface LeaderlessPlace {
-  readonly settings: LeaderlessSettings;
-  /** The nodes that hold it; others take writes in their stead. */
-  readonly owners: readonly string[];
-  readonly standIns: readonly string[];
-  /** Whether this node is an owner. */
-  readonly isOwner: boolean;
-  /** False while it is being filled again after its disk was lost, and does not count for reads. */
-  readonly isWhole: boolean;
-}
-
-export interface QuorumReadAnswer {
-  /** Reads the document as the replicas know it together; undefined where that is what the own one has. */
-  readonly reader: DocumentReader | undefined;
-  /** Who said what they hold. */
-  readonly from: readonly string[];
-  readonly n: number;
-  readonly r: number;
-}
-
-/** Leaderless databases; a node without peers has none. */
-export interface LeaderlessServices {
-  /** Undefined: there is no such database, or it has another strategy. */
-  place(database: string): LeaderlessPlace | undefined;
-  /** Other owners that are probably there, whom to ask first before the others. */
-  reachableOwners(database: string): readonly string[];
-  /**
-   * On an owner: what R replicas know of a document.
-   * @throws TercetError `bad_request` for counts that make no sense, `consistency_unavailable` when too few answer
-   */
-  read(database: string, id: string, wish: QuorumWish): Promise<QuorumReadAnswer>;
-  /** What this node knows of the database's replicas, as `GET /{db}/_replication` shows it. */
-  replicasOf(database: string): readonly ReplicaStatus[];
-  /** Takes over what graves the others have of a document; false where nobody tells of one. @throws TercetError */
-  hearGraves(database: string, id: string): Promise<boolean>;
-  /** Compares the own replica with all others. @throws TercetError */
-  compareNow(database: string): Promise<readonly ComparedReplica[]>;
-  activeTasks(): readonly ActiveTask[];
-  figures(): LeaderlessFigures;
-}
-
-/** How a round of anti-entropy ended. */
-export interface ComparedReplica {
-  readonly peer: string;
-  readonly outcome: 'equal' | 'repaired' | 'failed';
-  readonly error?: string;
-  /** Wall-clock milliseconds. */
-  readonly startedAtMs: number;
-  readonly elapsedMs: number;
-  /** Documents of which something was brought here, and from here. */
-  readonly fetched: number;
-  readonly sent: number;
-  /** What went over the wire, without documents. */
-  readonly comparedBytes: number;
-}
-
-export interface ReplicaStatus {
-  readonly node: string;
-  readonly kind: 'owner' | 'stand-in';
-  readonly health: 'here' | 'alive' | 'slow' | 'suspected' | 'no_link';
-  /** How surprising its silence is: see leaderless/failure-detector.ts. */
-  readonly phi: number;
-  readonly latencyMs: number;
-  /** What is kept for it, of all databases. */
-  readonly hints: number;
-  readonly hintBytes: number;
-  readonly compared: ComparedReplica | undefined;
-}
-
-/** For metrics, of all leaderless databases together. */
-export interface LeaderlessFigures {
-  readonly hintsPending: ReadonlyMap<string, { readonly hints: number; readonly bytes: number }>;
-  /** Since the node started: stored, refused, delivered, expired, discarded. */
-  readonly hints: Readonly<Record<string, number>>;
-  readonly readRepairs: number;
-  readonly rounds: Readonly<Record<ComparedReplica['outcome'], number>>;
-  readonly phi: ReadonlyMap<string, number>;
 }
 
 export interface Services {

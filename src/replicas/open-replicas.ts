@@ -28,6 +28,7 @@ import { ReplicaCaller } from './replica-caller.ts';
 import { heartbeatKind } from './replica-kinds.ts';
 import { ReplicaServer } from './replica-server.ts';
 import type { ReplicaSets } from './replica-sets.ts';
+import { standingHere } from './replica-status.ts';
 import type { Replicas, ReplicasParts } from './replicas.ts';
 import type { ArrivedRevision } from './revision-codec.ts';
 
@@ -92,7 +93,10 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
     isWhole: (identity) => sets.byIdentity(identity)?.isWhole === true,
     standIn: (arrivals) => standIn(arrivals, sets, handoff),
   });
-  const desk = new PeerDesk({ server, contents, sets });
+  const desk = new PeerDesk({
+    ...{ server, contents, sets },
+    standing: (identity) => standingHere(sets.byIdentity(identity), rejoining),
+  });
   replicas.begin(parts);
   liveness.start();
   handoff.start();
@@ -117,7 +121,6 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
 
 interface OpenParts extends ReplicasParts {
   readonly contents: ContentSender;
-  readonly rejoining: Rejoining;
 }
 
 async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Promise<OpenParts> {

@@ -6,7 +6,14 @@ import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { answerComparison } from './comparison.ts';
 import { decodeComparison, encodeComparisonAnswer } from './comparison-codec.ts';
 import { type ContentSender, takeContent } from './contents.ts';
-import { type Answer, decodeQuestion, encodeAnswer, heardGrave, type Question } from './questions.ts';
+import {
+  type Answer,
+  decodeQuestion,
+  encodeAnswer,
+  heardGrave,
+  type Question,
+  type ToldStanding,
+} from './questions.ts';
 import {
   compareKind,
   contentKind,
@@ -23,6 +30,7 @@ export interface PeerDeskContext {
   readonly server: ReplicaServer;
   readonly contents: ContentSender;
   readonly sets: ReplicaSets;
+  readonly standing: (identity: string) => ToldStanding;
 }
 
 export class PeerDesk {
@@ -74,10 +82,7 @@ export class PeerDesk {
         await this.#databaseOf(question.identity).leaderless?.bury(question.graves.map(heardGrave));
         return { kind: 'done' };
       case 'standing':
-        return {
-          kind: 'standing',
-          isWhole: this.#context.sets.byIdentity(question.identity)?.isWhole ?? false,
-        };
+        return { kind: 'standing', ...this.#context.standing(question.identity) };
       case 'purge': {
         const database = this.#databaseOf(question.identity);
         const request = new Map(question.request);

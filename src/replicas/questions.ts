@@ -2,8 +2,14 @@
 
 import { DamagedGraphError } from '../document/graph-bytes.ts';
 import { decodeGraph, encodeGraph } from '../document/graph-codec.ts';
+import type { ReplicaStanding } from '../http/leaderless-services.ts';
 import { type Grave, graveOf } from '../replication/graves.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
+
+/** `documents`: how many live ones it has; not told by earlier versions. */
+export interface ToldStanding extends ReplicaStanding {
+  readonly documents?: number;
+}
 
 export interface ToldGrave {
   readonly idDigest: string;
@@ -27,7 +33,7 @@ export type Question =
 
 export type Answer =
   | { readonly kind: 'done' }
-  | { readonly kind: 'standing'; readonly isWhole: boolean }
+  | ({ readonly kind: 'standing' } & ToldStanding)
   | {
       readonly kind: 'purged';
       readonly purged: readonly (readonly [id: string, revisions: readonly string[]])[];

@@ -54,7 +54,23 @@ it('is whole with what all others have, where too few of them know their own sta
   const second = await startReplica('n2', lost());
   await until(() => expect(bodyValue(second.database, 'c1')).toEqual({ n: 1 }));
   expect(isWhole(second)).toBe(false);
+  const fill = { taken: [{ node: 'n1', isWhole: true }], needed: 1, documents: 1, expected: 1, error: null };
+  await until(async () => {
+    for (const asked of [n1!, second]) {
+      const told = await asked.replicas.standingsOf('carts');
+      expect(told.get('n1')).toMatchObject({ isWhole: true });
+      expect(told.get('n2')).toMatchObject({ isWhole: false, fill });
+      expect(told.has('n3')).toBe(false);
+    }
+  });
+  expect(second.replicas.activeTasks()).toMatchObject([
+    {
+      ...{ type: 'replica_fill', node: 'n2', database: 'carts', filled_from: ['n1'], replicas_needed: 1 },
+      ...{ documents_done: 1, documents_total: 1 },
+    },
+  ]);
   const third = await startReplica('n3', lost());
   await until(() => expect([isWhole(second), isWhole(third)]).toEqual([true, true]));
   expect(bodyValue(third.database, 'c1')).toEqual({ n: 1 });
+  expect([...second.replicas.activeTasks(), ...third.replicas.activeTasks()]).toEqual([]);
 });

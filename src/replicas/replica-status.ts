@@ -1,10 +1,15 @@
 /** What a node shows of a leaderless database's replicas, as far as it knows. */
 
-import type { ActiveTask, ReplicaStatus } from '../http/services.ts';
+import type { FillProgress, ReplicaStanding, ReplicaStatus } from '../http/leaderless-services.ts';
+import type { ActiveTask } from '../http/services.ts';
+import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PresentRound } from './anti-entropy.ts';
+import type { ToldStanding } from './questions.ts';
+import { askStanding, type Rejoining } from './rejoining.ts';
 import type { ReplicaSet } from './replica-sets.ts';
 import type { ReplicasParts } from './replicas.ts';
 
+const standingMsMax = 1_000;
 /** The phi of a dead peer goes on growing, which says nothing more. */
 export const phiShownMax = 1_000;
 
@@ -28,8 +33,59 @@ export function replicaStatuses(
   });
 }
 
+/** What an owner says of itself; one that has no such database knows nothing. */
+export function standingHere(
+  set: ReplicaSet | undefined,
+  rejoining: Pick<Rejoining, 'progress'>,
+): ToldStanding {
+  if (set === undefined) return { isWhole: false };
+  const fill = rejoining.progress(set);
+  return { isWhole: set.isWhole, documents: set.database.documentCount(), ...(fill && { fill }) };
+}
+
+/** Whoever does not answer in time is left out. */
+export async function replicaStandings(
+  set: ReplicaSet,
+  {
+    liveness,
+    rejoining,
+    self,
+    transport,
+  }: Pick<ReplicasParts, 'liveness' | 'rejoining' | 'self' | 'transport'>,
+): Promise<ReadonlyMap<string, ReplicaStanding>> {
+  const ask = async (peer: string): Promise<ReplicaStanding | undefined> => {
+    if (peer === self) return standingHere(set, rejoining);
+    if (liveness.isSuspected(peer)) return undefined;
+    try {
+      return await askStanding(transport, { peer, identity: set.identity, timeoutMs: standingMsMax });
+    } catch (error) {
+      if (error instanceof PeerRequestError) return undefined;
+      throw error;
+    }
+  };
+  const told = await Promise.all(set.owners.map(async (node) => [node, await ask(node)] as const));
+  return new Map(told.flatMap(([node, standing]) => (standing === undefined ? [] : [[node, standing]])));
+}
+
+/** What `/_active_tasks` says of every task here. */
+interface TaskPlace {
+  readonly node: string;
+  readonly nowMs: number;
+}
+
+export function shownFill(database: string, fill: FillProgress, { node, nowMs }: TaskPlace): ActiveTask {
+  const { documents, error, expected, needed, present, startedAtMs, taken } = fill;
+  return {
+    ...{ type: 'replica_fill', node, database, peer: present, error },
+    ...{ filled_from: taken.map((from) => from.node), replicas_needed: needed },
+    ...{ documents_done: documents, documents_total: expected },
+    started_on: Math.floor(startedAtMs / 1_000),
+    updated_on: Math.floor(nowMs / 1_000),
+  };
+}
+
 /** As `/_active_tasks` lists it. */
-export function shownTask(round: PresentRound, node: string, nowMs: number): ActiveTask {
+export function shownTask(round: PresentRound, { node, nowMs }: TaskPlace): ActiveTask {
   const { buckets, database, fetched, peer, questions, sent, startedAtMs } = round;
   return {
     ...{ type: 'anti_entropy', node, database, peer, questions, buckets_compared: buckets },

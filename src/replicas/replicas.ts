@@ -6,14 +6,15 @@ import type { PurgeOutcome } from '../database/model.ts';
 import type { QuorumWish } from '../database/writes.ts';
 import { failure } from '../errors.ts';
 import type {
-  ActiveTask,
   ComparedReplica,
   LeaderlessFigures,
   LeaderlessPlace,
   LeaderlessServices,
   QuorumReadAnswer,
+  ReplicaStanding,
   ReplicaStatus,
-} from '../http/services.ts';
+} from '../http/leaderless-services.ts';
+import type { ActiveTask } from '../http/services.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
@@ -27,9 +28,10 @@ import { purgeEverywhere } from './purging.ts';
 import { quorumRead } from './quorum-reads.ts';
 import { QuorumWrites, type QuorumWritesContext } from './quorum-writes.ts';
 import type { ReadRoundContext } from './read-round.ts';
+import type { Rejoining } from './rejoining.ts';
 import type { ReplicaCaller } from './replica-caller.ts';
 import { type ReplicaSet, ReplicaSets, type ReplicaSetsOptions } from './replica-sets.ts';
-import { phiShownMax, replicaStatuses, shownTask } from './replica-status.ts';
+import { phiShownMax, replicaStandings, replicaStatuses, shownFill, shownTask } from './replica-status.ts';
 import type { WriteRoundContext } from './write-round.ts';
 
 /** What there is once everything is open. */
@@ -44,6 +46,7 @@ export interface ReplicasParts {
   readonly joining: Joining;
   readonly transport: Pick<PeerTransport, 'request'>;
   readonly antiEntropy: AntiEntropy;
+  readonly rejoining: Rejoining;
 }
 
 export interface ReplicasOptions extends ReplicaSetsOptions {
@@ -123,6 +126,11 @@ export class Replicas implements LeaderlessServices {
     return set === undefined ? [] : replicaStatuses(set, this.#begun(this.#parts));
   }
 
+  async standingsOf(database: string): Promise<ReadonlyMap<string, ReplicaStanding>> {
+    const set = this.sets.of(database);
+    return set === undefined ? new Map() : replicaStandings(set, this.#begun(this.#parts));
+  }
+
   hearGraves(database: string, id: string): Promise<boolean> {
     return this.#begun(this.#parts).joining.hearGraves(this.#setOf(database), id);
   }
@@ -132,9 +140,14 @@ export class Replicas implements LeaderlessServices {
   }
 
   activeTasks(): readonly ActiveTask[] {
-    const { antiEntropy, clock } = this.#begun(this.#parts);
+    const { antiEntropy, clock, rejoining } = this.#begun(this.#parts);
+    const at = { node: this.sets.self, nowMs: clock.now() };
     const round = antiEntropy.present();
-    return round === undefined ? [] : [shownTask(round, this.sets.self, clock.now())];
+    const fills = this.sets.all().flatMap((set) => {
+      const fill = rejoining.progress(set);
+      return fill === undefined ? [] : [shownFill(set.database.name, fill, at)];
+    });
+    return [...fills, ...(round === undefined ? [] : [shownTask(round, at)])];
   }
 
   figures(): LeaderlessFigures {

@@ -98,7 +98,9 @@ describe('Three replicas, of which the third misses a write', () => {
   test('a disk that was lost is filled again by comparing alone', async () => {
     await createLeaderless(nodes, 'wiped', 'hints=false&read_repair=off&anti_entropy=true');
     await untilAllAnswer(first, 'wiped');
-    const docs = Array.from({ length: 200 }, (_, n) => ({ _id: `d${n}`, version: n }));
+    // More than comparing brings in a moment.
+    const text = 'x'.repeat(150_000);
+    const docs = Array.from({ length: 200 }, (_, n) => ({ _id: `d${n}`, version: n, text }));
     expect((await ask('POST', `${first.url}/wiped/_bulk_docs?w=3`, { docs }))?.status).toBe(201);
     const attached = await fetch(`${first.url}/wiped/d7/note.txt?rev=${await revOf('wiped/d7')}`, {
       method: 'PUT',
@@ -109,10 +111,14 @@ describe('Three replicas, of which the third misses a write', () => {
     await third.kill();
     await rm(third.dataDirectory, { recursive: true });
     await third.start();
-    await waitUntil(
-      'the database is back',
-      async () => (await ask('GET', `${third.url}/wiped`))?.status === 200,
-    );
+    // Any node tells how far it is, and the one itself that it is at it.
+    await Promise.all([
+      waitUntil('its filling is shown', async () => (await standingOf('wiped', third)) === 'filling'),
+      waitUntil('the task is shown', async () => {
+        const tasks = (await ask('GET', `${third.url}/_active_tasks`))?.json as unknown as readonly object[];
+        return tasks?.some((task) => 'type' in task && task.type === 'replica_fill');
+      }),
+    ]);
     await waitUntil('all documents are back', async () => {
       return (await ask('GET', `${third.url}/wiped`))?.json.doc_count === docs.length;
     });
@@ -120,8 +126,16 @@ describe('Three replicas, of which the third misses a write', () => {
       const note = await fetch(`${third.url}/wiped/d7/note.txt?coordinator=client`);
       return (await note.text()) === 'kept under its digest';
     });
+    await waitUntil('it is whole again', async () => (await standingOf('wiped', third)) === 'whole');
   });
 });
+
+/** As the first node shows it. */
+async function standingOf(database: string, node: TestNode): Promise<unknown> {
+  const shown = (await ask('GET', `${first.url}/${database}/_replication`))?.json;
+  const replicas = (shown?.replicas ?? []) as readonly { readonly node: string; readonly state: unknown }[];
+  return replicas.find((replica) => replica.node === node.name)?.state;
+}
 
 async function revOf(path: string): Promise<unknown> {
   return (await ask('GET', `${first.url}/${path}`))?.json._rev;

@@ -13,7 +13,7 @@ export const wiring: readonly string[] = ['src/main.ts', 'src/node.ts', 'src/cli
  * Ports: files of a higher folder that hold only types, for a lower one to fill in. Dependency points up, knowledge
  * does not.
  */
-export const ports: readonly string[] = ['src/http/services.ts'];
+export const ports: readonly string[] = ['src/http/services.ts', 'src/http/leaderless-services.ts'];
 
 const strategies = ['single-leader', 'multi-leader', 'leaderless'];
 const core = ['document'];

@@ -4,8 +4,13 @@ import type { Database } from '../../database/database.ts';
 import { failure } from '../../errors.ts';
 import { readOptionalJsonObject } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
+import type {
+  ComparedReplica,
+  FillProgress,
+  ReplicaStanding,
+  ReplicaStatus,
+} from '../leaderless-services.ts';
 import { sendJson } from '../respond.ts';
-import type { ComparedReplica, ReplicaStatus } from '../services.ts';
 
 export async function compareReplicas(exchange: Exchange, database: Database): Promise<void> {
   await readOptionalJsonObject(exchange);
@@ -19,14 +24,25 @@ export async function compareReplicas(exchange: Exchange, database: Database): P
 }
 
 /** As `GET /{db}/_replication` shows it. */
-export function shownReplica(status: ReplicaStatus): object {
+export function shownReplica(status: ReplicaStatus, standing: ReplicaStanding | undefined): object {
   const { compared, health, hintBytes, hints, kind, latencyMs, node, phi } = status;
   return {
     ...{ node, kind, health },
+    state: standing === undefined ? null : standing.isWhole ? 'whole' : 'filling',
+    ...(standing?.fill && { filling: shownFilling(standing.fill) }),
     phi: Math.round(Math.min(phi, 1_000) * 100) / 100,
     latency_ms: Math.round(latencyMs * 100) / 100,
     ...{ hints_pending: hints, hint_bytes: hintBytes },
     last_anti_entropy: compared === undefined ? null : shownRound(compared),
+  };
+}
+
+function shownFilling(fill: FillProgress): object {
+  const { documents, error, expected, needed, present, startedAtMs, taken } = fill;
+  return {
+    ...{ documents_done: documents, documents_total: expected },
+    ...{ filled_from: taken.map(({ node }) => node), replicas_needed: needed, from: present, error },
+    started_at: new Date(startedAtMs).toISOString(),
   };
 }
 

@@ -101,10 +101,14 @@ function copiesOf(replication: ReplicationChoice): object {
   return { q: 1, n, w, r };
 }
 
-export function showReplication(exchange: Exchange, database: Database): void {
-  const replicas = exchange.services.leaderless?.replicasOf(database.name) ?? [];
+export async function showReplication(exchange: Exchange, database: Database): Promise<void> {
+  const { leaderless } = exchange.services;
   const shown = shownReplication(exchange, database);
-  sendJson(exchange, 200, replicas.length === 0 ? shown : { ...shown, replicas: replicas.map(shownReplica) });
+  const replicas = leaderless?.replicasOf(database.name) ?? [];
+  if (leaderless === undefined || replicas.length === 0) return sendJson(exchange, 200, shown);
+  const standings = await leaderless.standingsOf(database.name);
+  const rows = replicas.map((status) => shownReplica(status, standings.get(status.node)));
+  sendJson(exchange, 200, { ...shown, replicas: rows });
 }
 
 function shownReplication({ services: { databases } }: Exchange, { name }: Database): object {

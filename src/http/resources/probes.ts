@@ -3,8 +3,9 @@
 import { memoryUsage } from 'node:process';
 import type { AckSettings } from '../../database/model.ts';
 import type { Exchange } from '../exchange.ts';
+import type { LeaderlessFigures } from '../leaderless-services.ts';
 import { sendBytes, sendJson } from '../respond.ts';
-import type { ClusterMember, ClusterServices, ClusterStatus, LeaderlessFigures } from '../services.ts';
+import type { ClusterMember, ClusterServices, ClusterStatus } from '../services.ts';
 
 /** Every database more is a time series more. */
 const labelledDatabasesMax = 100;
