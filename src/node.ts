@@ -213,15 +213,21 @@ function createNodeAccess(
 ): Promise<Access> {
   return createAccess({
     ...{ admins, secret: peerSecret, clock: systemClock },
-    readUser: (id) => readUser(databases, id),
+    readUser: (id) => readUser(databases, cluster, id),
     // Without a quorum nobody can say more than what is here.
     catchUp: () => cluster.readBarrier().then(nothing, nothing),
     cookieSecret: Buffer.from(cookieSecretOf(secret) ?? identity.cookieSecret),
   });
 }
 
-function readUser(databases: Databases, id: string): DocumentRevision | undefined {
-  if (!databases.has('_users')) return undefined;
+/** @throws TercetError service_unavailable on a witness: not to know a user is not to say that there is none */
+function readUser(databases: Databases, cluster: Cluster, id: string): DocumentRevision | undefined {
+  if (!databases.has('_users')) {
+    if (cluster.hasDocuments()) return undefined;
+    const reason =
+      'This node is a witness, which keeps no users: it knows the admins of its own options only. Ask another node.';
+    throw failure('service_unavailable', reason);
+  }
   const outcome = databases.get('_users').read(id);
   return outcome.kind === 'found' ? outcome.document : undefined;
 }

@@ -18,6 +18,7 @@ export interface Account {
 }
 
 export interface Accounts {
+  /** @throws TercetError for anybody but admins, where users are not known */
   find(name: string): Account | undefined;
   readonly hasAdmins: boolean;
 }
@@ -25,7 +26,7 @@ export interface Accounts {
 export interface AccountsContext {
   /** Name → password. */
   readonly admins: ReadonlyMap<string, string>;
-  /** The winning revision of a document of `_users`. */
+  /** The winning revision of a document of `_users`. @throws TercetError where users are not known */
   readonly readUser: (id: string) => DocumentRevision | undefined;
   readonly cookieSecret: Uint8Array;
   readonly scrypt: ScryptParameters;

@@ -14,9 +14,9 @@ async function tercet(...words: readonly string[]) {
 }
 
 /** Asks again while it certainly did not happen. */
-function untilWritten(node: TestNode, id: string): Promise<unknown> {
-  return waitUntil(`${id} is written at ${node.name}`, async () => {
-    const reply = await ask('PUT', `${node.url}/ledger/${id}`, {});
+function untilWritten(node: TestNode, path: string, body = {}): Promise<unknown> {
+  return waitUntil(`${path} is written at ${node.name}`, async () => {
+    const reply = await ask('PUT', `${node.url}/${path}`, body);
     // The answer to an earlier attempt may have been lost.
     return reply?.status === 201 || reply?.status === 409;
   });
@@ -40,11 +40,21 @@ test('two voters and a witness outlive the leader; the witness votes, holds noth
   });
   const all = [...voters, witness];
   const { leader } = await agreedLeader(all);
-  await untilWritten(witness, 'before');
+  await untilWritten(witness, 'ledger/before');
   const read = await untilStatus(200, 'GET', `${witness.url}/ledger/before`);
   expect(read.headers.get('tercet-consistency')).toBe('linearizable;by=quorum');
   expect((await answerOf('GET', `${witness.url}/_all_dbs`)).json).not.toContain('ledger');
   expect((await tercet('status', '--url', witness.url)).text).toMatch(/^w +witness /m);
+  await untilWritten(first, '_users/org.couchdb.user:ann', {
+    name: 'ann',
+    type: 'user',
+    roles: [],
+    password: 'key',
+  });
+  const authorization = `Basic ${Buffer.from('ann:key').toString('base64')}`;
+  const unknown = await ask('GET', `${witness.url}/_session`, undefined, { authorization });
+  expect(unknown?.status).toBe(503);
+  expect(unknown?.json.reason).toMatch(/witness, which keeps no users.*another node/);
   const refused = await answerOf('POST', `${witness.url}/_cluster/promote`, { node: 'w' });
   expect(refused.json.ok).toBe(false);
 
@@ -53,7 +63,7 @@ test('two voters and a witness outlive the leader; the witness votes, holds noth
   await leader.kill();
   const rest = all.filter((node) => node !== leader);
   expect((await agreedLeader(rest)).leader).not.toBe(witness);
-  await untilWritten(witness, 'after');
+  await untilWritten(witness, 'ledger/after');
   await untilStatus(200, 'GET', `${witness.url}/ledger/before`);
   await leader.start();
   await agreedLeader(all);
