@@ -117,7 +117,7 @@ test('appointed leaders: nobody is elected, promote appoints, and the old leader
   const next = await agreedLeader(rest);
   expect(next.leader).toBe(n3);
   expect(next.term).toBeGreaterThan(term);
-  await untilWritten(n3, 'after');
+  await untilWritten(n3, 'ledger/after');
 
   await n2.start();
   const after = await agreedLeader(nodes);
