@@ -25,7 +25,7 @@ import type { CommitOptions, Operation, Store } from '../store/store.ts';
 import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
 import { decodeCommand } from './commands.ts';
 import type { CommittedEntry } from './group.ts';
-import { identityOf, incarnationOf, replicationOf } from './replication-choice.ts';
+import { identityOf, incarnationOf, replicationOf, withReplacedOwner } from './replication-choice.ts';
 import { type StateMachine, UnappliableError } from './state-machine.ts';
 
 type TurnCommand = Extract<Command, { kind: 'write' | 'local' | 'purge' | 'settings' }>;
@@ -234,7 +234,7 @@ export class Catalog implements StateMachine {
   }
 
   async #applyAlone(
-    command: Extract<Command, { kind: 'drop' | 'configure' | 'chunk' | 'blob' }>,
+    command: Extract<Command, { kind: 'drop' | 'configure' | 'replace_owner' | 'chunk' | 'blob' }>,
   ): Promise<void> {
     const { databases } = this.#context;
     const name = this.#names.get(command.database);
@@ -245,6 +245,8 @@ export class Catalog implements StateMachine {
         return databases.delete(name);
       case 'configure':
         return databases.configure(name, configured(databases.replication(name), command.replication));
+      case 'replace_owner':
+        return databases.configure(name, withReplacedOwner(databases.replication(name), command));
       case 'chunk':
         return databases.get(name).blobs.installChunk(command.chunkSet, command.index, command.bytes);
       case 'blob':

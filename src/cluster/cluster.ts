@@ -8,7 +8,7 @@
 import type { LeaderChoice } from '../config.ts';
 import type { Databases, RouteWrites } from '../database/databases.ts';
 import { checkName, isSystemDatabase } from '../database/databases.ts';
-import type { AckSettings, DocumentEdit, ReplicationChoice } from '../database/model.ts';
+import type { AckSettings, DocumentEdit, ReplicaOwner, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { WriteOptions } from '../database/writes.ts';
 import { failure } from '../errors.ts';
@@ -31,7 +31,15 @@ import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
 import { type PromotionWish, promoteHere } from './promotion.ts';
-import { canOwn, identityOf, mustKeepOwners, type PlaceOwners, withOwners } from './replication-choice.ts';
+import {
+  canOwn,
+  identityOf,
+  mustKeepOwners,
+  type OwnerReplacement,
+  type PlaceOwners,
+  replacingOwner,
+  withOwners,
+} from './replication-choice.ts';
 import { shownStatus } from './shown-status.ts';
 
 const APPLY_MS_MAX = 10_000;
@@ -230,6 +238,30 @@ export class Cluster implements ClusterServices {
     const database = this.#referenceOf(name);
     mustKeepOwners(this.#databases.replication(name), replication);
     await this.#change({ kind: 'configure', database, replication });
+  }
+
+  async replaceOwner(
+    name: string,
+    replacement: OwnerReplacement,
+    confirmRemoved: () => Promise<void>,
+  ): Promise<void> {
+    this.#replacingOwner(name, replacement);
+    await confirmRemoved();
+    // Looked at again: it may have been taken in meanwhile, and what follows it in the log does not matter.
+    const by = this.#replacingOwner(name, replacement);
+    const database = this.#referenceOf(name);
+    await this.#change({ kind: 'replace_owner', database, node: replacement.node, by });
+  }
+
+  #replacingOwner(name: string, replacement: OwnerReplacement): ReplicaOwner {
+    this.log.requireLeading();
+    const { members } = this.#group.status();
+    // What is in force may not be committed: the one that goes could come back with it.
+    const committed = this.#group.committedMembership()?.members;
+    if (committed?.join() !== members.map(({ id }) => id).join())
+      throw failure('service_unavailable', 'A change of members is under way.');
+    const joined = this.#context.random.hex(8);
+    return replacingOwner(this.#databases.replication(name), replacement, { joined, members });
   }
 
   /** On the leader only: settings that all nodes have alike. @throws TercetError `not_found`, `not_leader` */

@@ -8,7 +8,7 @@
  * Ordinary document writes have a format of their own (write-codec.ts).
  */
 
-import type { AckSettings, ReplicationChoice } from '../database/model.ts';
+import type { AckSettings, ReplicaOwner, ReplicationChoice } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { AttachmentStub, RevisionPath } from '../document/document.ts';
 import type { Revision } from '../document/revision.ts';
@@ -48,6 +48,13 @@ export type Command =
       readonly kind: 'configure';
       readonly database: DatabaseRef;
       readonly replication: ReplicationChoice;
+    }
+  /** An owner of a leaderless database that is gone for good gives its place to another node; see withReplacedOwner. */
+  | {
+      readonly kind: 'replace_owner';
+      readonly database: DatabaseRef;
+      readonly node: string;
+      readonly by: ReplicaOwner;
     }
   | {
       readonly kind: 'settings';

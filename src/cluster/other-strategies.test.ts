@@ -92,6 +92,40 @@ describe('A database that is not single-leader', () => {
     ).rejects.toMatchObject({ status: 400, reason: 'n=4 replicas need as many voters; the cluster has 3.' });
   });
 
+  it('gives the place of an owner that is no member any more to a voter, on all nodes alike', async () => {
+    const { log, leader } = await opened();
+    const follower = await followerOf(log);
+    const asked: string[] = [];
+    const replace = (node: string, by: string) =>
+      leader.cluster.replaceOwner('cart', { node, by }, async () => void asked.push(node));
+    await expect(replace('n3', 'n2')).rejects.toMatchObject({ status: 400 });
+    log.members = [...log.members, { id: 'n4#00000004', name: 'n4', kind: 'voter' }];
+    const isMember = { status: 412, reason: expect.stringContaining('node remove n3') };
+    await expect(replace('n3', 'n4')).rejects.toMatchObject(isMember);
+    await expect(replace('n9', 'n4')).rejects.toMatchObject({ status: 400, reason: 'n9 is no owner.' });
+    log.members = log.members.filter(({ name }) => name !== 'n3');
+    const noVoter = { status: 400, reason: 'n5 is no voter of the cluster.' };
+    await expect(replace('n3', 'n5')).rejects.toMatchObject(noVoter);
+    expect(asked).toEqual([]);
+
+    await replace('n3', 'n4');
+    await leader.cluster.setReplication('cart', { strategy: 'leaderless', settings: { ...settings, r: 3 } });
+    await followerOf(log, follower);
+    const owners = [
+      { node: 'n1', disk: '00000001' },
+      { node: 'n2', disk: '00000002' },
+      { node: 'n4', disk: '00000004', joined: expect.stringMatching(/^[0-9a-f]+$/), replaced: ['n3'] },
+    ];
+    for (const { databases } of [leader, follower]) {
+      expect(databases.replication('cart')).toMatchObject({ owners, settings: { r: 3 } });
+    }
+    expect([asked, follower.databases.replication('cart')]).toEqual([
+      ['n3'],
+      leader.databases.replication('cart'),
+    ]);
+    await expect(replace('n3', 'n4')).rejects.toMatchObject({ status: 400 });
+  });
+
   it('counts its changes on each node by itself, under an incarnation that no other has', async () => {
     const { log, leader } = await opened();
     const replicas = [leader, await followerOf(log), await followerOf(log)];

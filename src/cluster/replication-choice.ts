@@ -11,7 +11,7 @@
  */
 
 import type { Databases } from '../database/databases.ts';
-import type { Replication, ReplicationChoice } from '../database/model.ts';
+import type { ReplicaOwner, Replication, ReplicationChoice } from '../database/model.ts';
 import { failure } from '../errors.ts';
 import { digest128 } from '../runtime/digest.ts';
 import type { DatabaseRef } from './commands.ts';
@@ -92,6 +92,54 @@ export function mustKeepOwners(present: ReplicationChoice, wanted: ReplicationCh
   if (present.strategy !== 'leaderless' || wanted.strategy !== 'leaderless') return;
   const { n } = present.settings;
   if (wanted.settings.n !== n) throw failure('bad_request', `The database keeps its n=${n} replicas.`);
+}
+
+/** A node that takes the place of an owner that is gone for good. */
+export interface OwnerReplacement {
+  readonly node: string;
+  readonly by: string;
+}
+
+/**
+ * Who is to take over, as the log will say it: its place is that of the owner that goes.
+ * @throws TercetError `bad_request`, `precondition_failed` while the one that goes may still answer anybody
+ */
+export function replacingOwner(
+  present: Replication,
+  { by, node }: OwnerReplacement,
+  { joined, members }: { readonly joined: string; readonly members: readonly MemberStatus[] },
+): ReplicaOwner {
+  const owners = present.strategy === 'leaderless' ? present.owners : undefined;
+  if (owners === undefined) {
+    throw failure(
+      'bad_request',
+      'The database has no owners that were chosen: it follows the list of nodes.',
+    );
+  }
+  if (!owners.some((owner) => owner.node === node)) throw failure('bad_request', `${node} is no owner.`);
+  if (owners.some((owner) => owner.node === by)) throw failure('bad_request', `${by} is an owner already.`);
+  const successor = members.find((member) => member.name === by && canOwn(member));
+  if (successor === undefined) throw failure('bad_request', `${by} is no voter of the cluster.`);
+  if (members.some(({ name }) => name === node)) {
+    throw failure(
+      'precondition_failed',
+      `${node} is a member of the cluster: only an owner that is gone for good is replaced. Stop it, and take it out with "tercet node remove ${node}" first.`,
+    );
+  }
+  return { node: by, disk: diskOf(successor.id), joined };
+}
+
+/** What applying makes of it: nothing, where the owner was replaced meanwhile. */
+export function withReplacedOwner(
+  present: Replication,
+  { by, node }: { readonly node: string; readonly by: ReplicaOwner },
+): Replication {
+  if (present.strategy !== 'leaderless' || present.owners === undefined) return present;
+  const { owners } = present;
+  if (owners.some((owner) => owner.node === by.node)) return present;
+  const replaced = (owner: ReplicaOwner) => [...(owner.replaced ?? []), node];
+  const changed = owners.map((owner) => (owner.node === node ? { ...by, replaced: replaced(owner) } : owner));
+  return { ...present, owners: changed };
 }
 
 /** What the group calls a database of its that is here. */

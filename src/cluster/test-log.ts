@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Databases } from '../database/databases.ts';
 import { openTestDatabases } from '../database/test-database.ts';
 import { failure } from '../errors.ts';
+import type { NodeId } from '../replication/strategy.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { systemRandom } from '../runtime/system-random.ts';
 import type { AckRule } from '../single-leader/ack-policy.ts';
@@ -13,7 +14,7 @@ import { createMemoryStore } from '../store/memory-store.ts';
 import { Addresses } from './addresses.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
-import type { CommittedEntry, Group, GroupStatus, ProposalResult } from './group.ts';
+import type { CommittedEntry, Group, GroupStatus, MemberStatus, ProposalResult } from './group.ts';
 import type { GroupStanding } from './group-status.ts';
 
 export interface TestReplica {
@@ -31,6 +32,7 @@ export class TestLog {
   /** False: a majority does not confirm that it still leads. */
   confirms = true;
   lineage = 0;
+  members: readonly MemberStatus[] = voters;
   readonly #waiting = new Set<() => void>();
   #leader: TestReplica | undefined;
   #applying: Promise<void> = Promise.resolve();
@@ -75,7 +77,10 @@ export class TestLog {
         else callback();
       },
       expedite: () => () => undefined,
-      committedMembership: () => undefined,
+      committedMembership: () => ({
+        ...{ founders: [], index: 0, lineage: 0 },
+        members: this.members.map(({ id }) => id as NodeId),
+      }),
       stalenessMs: () => 0,
       onChange: () => () => undefined,
       statePoint: () => undefined,
@@ -111,7 +116,7 @@ export class TestLog {
       },
       ...{
         epochs,
-        members: voters,
+        members: this.members,
         leaderReady: this.leads,
         founded: true,
         fencedOut: false,

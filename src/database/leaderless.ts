@@ -52,6 +52,9 @@ export interface NamedRevision {
   readonly revision: Revision;
 }
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
 /** Documents that are changed together, so that many do not hold the others up. */
 const documentsPerTask = 250;
 
@@ -92,16 +95,20 @@ export class LeaderlessPart {
     return record && decodeGrave(record);
   }
 
-  /** Whether {@link noteWhole} was ever told, on this disk. */
-  isNotedWhole(): boolean {
+  /** Since when {@link noteWhole} was told last, on this disk; undefined: never. */
+  wholeSince(): string | undefined {
     const { keys, store } = this.#context;
-    return store.get(keys.single(keyKinds.whole)) !== undefined;
+    const note = store.get(keys.single(keyKinds.whole));
+    return note && decoder.decode(note);
   }
 
-  /** This replica has again what was on the disk that it lost. Resolves once that is durable. */
-  noteWhole(): Promise<void> {
+  /**
+   * This replica has what the others have, since it lost its disk (the empty text) or became an owner at the moment of that
+   * name. Resolves once that is durable.
+   */
+  noteWhole(since: string): Promise<void> {
     const key = this.#context.keys.single(keyKinds.whole);
-    return this.#host.submit((turn) => turn.add({ kind: 'put', key, value: new Uint8Array(0) }));
+    return this.#host.submit((turn) => turn.add({ kind: 'put', key, value: encoder.encode(since) }));
   }
 
   /** How many graves there are, and what is in quarantine. */

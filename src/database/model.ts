@@ -216,8 +216,12 @@ export type ReplicationChoice =
 /** Who holds a leaderless database. */
 export interface ReplicaOwner {
   readonly node: string;
-  /** The disk it had at creation, as members of the group are known by. On another one it began without the database. */
+  /** The disk it had when it became one, as members of the group are known by. On another one it began without the database. */
   readonly disk: string;
+  /** Of one that took another's place: names that moment. Before it was filled since then, it does not know what is in the database. */
+  readonly joined?: string;
+  /** Whose place it took, the first owner first. */
+  readonly replaced?: readonly string[];
 }
 
 /** What a database that the group created has beside that. */

@@ -41,6 +41,12 @@ export interface LeaderlessServices {
   replicasOf(database: string): readonly ReplicaStatus[];
   /** What each owner that answers within a second says of itself, this one among them. */
   standingsOf(database: string): Promise<ReadonlyMap<string, ReplicaStanding>>;
+  /**
+   * Resolves when none of the other owners that are members speaks with that node any more, because it was removed from
+   * the cluster, and when all that they took before is durable.
+   * @throws TercetError `service_unavailable` when one does not answer, or still counts it as a member
+   */
+  confirmRemoved(database: string, node: string): Promise<void>;
   /** Takes over what graves the others have of a document; false where nobody tells of one. @throws TercetError */
   hearGraves(database: string, id: string): Promise<boolean>;
   /** Compares the own replica with all others. @throws TercetError */

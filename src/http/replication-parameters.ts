@@ -65,6 +65,10 @@ export function shownChoice(replication: ReplicationChoice): object {
     case 'single-leader':
       return { strategy, ...shownAckSettings(replication.ack) };
     case 'leaderless':
-      return { strategy, ...shownLeaderlessSettings(replication.settings) };
+      return {
+        strategy,
+        ...shownLeaderlessSettings(replication.settings),
+        ...(replication.owners && { owners: replication.owners.map(({ node }) => node) }),
+      };
   }
 }

@@ -227,6 +227,16 @@ export interface ClusterServices {
   /** On the leader only. With the strategy that the database has. @throws TercetError `not_found` */
   setReplication(name: string, replication: ReplicationChoice): Promise<void>;
   /**
+   * On the leader only: the place of an owner of a leaderless database that is gone for good is another node's.
+   * `confirmRemoved` resolves when no other owner speaks with it any more; it is asked when everything else is in order.
+   * @throws TercetError `not_found`, `bad_request`, `precondition_failed` while it is a member of the cluster
+   */
+  replaceOwner(
+    name: string,
+    replacement: { readonly node: string; readonly by: string },
+    confirmRemoved: () => Promise<void>,
+  ): Promise<void>;
+  /**
    * Makes this node the leader: HTTP sends the request to the node that is named. Gives what an operator wants to know:
    * what was done, or with `dryRun` would be, what may be lost and who is fenced.
    */

@@ -25,7 +25,7 @@ export interface HandoffOptions {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly log: Log;
-  readonly sets: Pick<ReplicaSets, 'all' | 'byIdentity'>;
+  readonly sets: Pick<ReplicaSets, 'all' | 'byIdentity' | 'self' | 'successorOf'>;
   /** Whether it is worth trying to reach a node. */
   readonly isThere: (node: string) => boolean;
 }
@@ -117,6 +117,7 @@ export class Handoff {
     if (!book.begin(owner, clock.monotonic())) return this.#tryWhenDue(owner);
     void this.#guarded(async () => {
       try {
+        await this.#handOn(owner);
         if (isThere(owner)) await this.#bringAll(owner);
         else book.failed(owner, this.#moment());
       } catch (error) {
@@ -124,6 +125,22 @@ export class Handoff {
         throw error;
       }
     }).finally(() => this.#tryWhenDue(owner));
+  }
+
+  /** Where another one took the owner's place, its hints are that one's; where that is this node, it has what they name. */
+  async #handOn(owner: string): Promise<void> {
+    const { sets, store } = this.#options;
+    const successorOf = ({ identity }: Pick<Hint, 'identity'>) => sets.successorOf(identity, owner);
+    if (sets.all().every((set) => successorOf(set) === undefined)) return;
+    for await (const hints of store.ofOwner(owner)) {
+      const moving = hints.filter((hint) => successorOf(hint) !== undefined);
+      const others = moving
+        .map((hint): Hint => ({ ...hint, owner: successorOf(hint) ?? owner }))
+        .filter((hint) => hint.owner !== sets.self);
+      // What there is no room for stays as it is, and is tried again.
+      if (others.length > 0 && (await this.keepNow(others)) === 'refused') return;
+      await store.remove(moving, 'handed_on');
+    }
   }
 
   /** A batch is under way when this begins, and whenever it waits. */
@@ -162,7 +179,8 @@ export class Handoff {
         const revisions = loaded.flatMap((its, at) => (batch[at]?.identity === identity ? its : []));
         const kind = await new Promise<DeliveryOutcome>((resolve) => {
           if (set === undefined || revisions.length === 0) resolve('durable');
-          else delivery.send({ to: owner, set, revisions }, resolve);
+          // Named as the one whom it is for: whoever kept a hint need not be an owner.
+          else delivery.send({ to: owner, set, revisions, owner }, resolve);
         });
         if (kind !== 'durable' && kind !== 'rejected') return false;
         await store.remove(its, kind === 'durable' ? 'delivered' : 'discarded');

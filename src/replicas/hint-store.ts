@@ -43,7 +43,7 @@ export interface StoredHint extends Hint {
 }
 
 /** What became of a hint. */
-export type HintEnd = 'delivered' | 'expired' | 'discarded';
+export type HintEnd = 'delivered' | 'expired' | 'discarded' | 'handed_on';
 
 /** Since the node started. */
 export interface HintCounters {
@@ -52,6 +52,8 @@ export interface HintCounters {
   readonly delivered: number;
   readonly expired: number;
   readonly discarded: number;
+  /** To who took the owner's place. */
+  readonly handed_on: number;
 }
 
 export interface HintStoreOptions {
@@ -74,7 +76,7 @@ export class HintStore {
   readonly #options: HintStoreOptions;
   /** Keys on their way out: removing a hint twice counts once. */
   readonly #leaving = new Set<string>();
-  readonly #counters = { stored: 0, refused: 0, delivered: 0, expired: 0, discarded: 0 };
+  readonly #counters = { stored: 0, refused: 0, delivered: 0, expired: 0, discarded: 0, handed_on: 0 };
   #lastNumber = 0;
 
   /** Use {@link openHintStore}. */

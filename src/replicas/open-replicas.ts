@@ -22,6 +22,7 @@ import { Handoff, hintFor } from './handoff.ts';
 import { openHintStore } from './hint-store.ts';
 import { Joining } from './joining.ts';
 import { Liveness } from './liveness.ts';
+import { membersOnly } from './members-only.ts';
 import { PeerDesk } from './peer-desk.ts';
 import { Rejoining } from './rejoining.ts';
 import { ReplicaCaller } from './replica-caller.ts';
@@ -90,12 +91,19 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
   const { sets } = replicas;
   const server = new ReplicaServer({
     databaseOf: (identity) => sets.databaseOf(identity),
-    isWhole: (identity) => sets.byIdentity(identity)?.isWhole === true,
+    mayRead: (identity, node) => {
+      const set = sets.byIdentity(identity);
+      return set?.isWhole === true && sets.isOwner(set, node);
+    },
+    isOwner: (identity, node) => {
+      const set = sets.byIdentity(identity);
+      return set !== undefined && sets.isOwner(set, node);
+    },
     standIn: (arrivals) => standIn(arrivals, sets, handoff),
   });
   const desk = new PeerDesk({
     ...{ server, contents, sets },
-    standing: (identity) => standingHere(sets.byIdentity(identity), rejoining),
+    standing: (identity) => standingHere(sets.byIdentity(identity), { rejoining, members: sets.members() }),
   });
   replicas.begin(parts);
   liveness.start();
@@ -124,7 +132,8 @@ interface OpenParts extends ReplicasParts {
 }
 
 async function openParts({ sets }: Replicas, options: OpenReplicasOptions): Promise<OpenParts> {
-  const { clock, databases, log, onDefect, peers, random, self, store, transport } = options;
+  const { clock, databases, log, onDefect, peers, random, self, store } = options;
+  const transport = membersOnly(options.transport, (node) => sets.isMember(node));
   const settings = { ...replicasDefaults, ...options.settings };
   sets.begin(databases);
   const liveness: Liveness = new Liveness({

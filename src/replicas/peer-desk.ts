@@ -2,10 +2,12 @@
 
 import type { Database } from '../database/database.ts';
 import { purgeInTurn } from '../database/local-writes.ts';
+import { TercetError } from '../errors.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { answerComparison } from './comparison.ts';
 import { decodeComparison, encodeComparisonAnswer } from './comparison-codec.ts';
 import { type ContentSender, takeContent } from './contents.ts';
+import { mustBeMember } from './members-only.ts';
 import {
   type Answer,
   decodeQuestion,
@@ -22,6 +24,7 @@ import {
   insertKind,
   questionKind,
   readKind,
+  replicaKinds,
 } from './replica-kinds.ts';
 import type { ReplicaServer } from './replica-server.ts';
 import type { ReplicaSets } from './replica-sets.ts';
@@ -30,7 +33,8 @@ export interface PeerDeskContext {
   readonly server: ReplicaServer;
   readonly contents: ContentSender;
   readonly sets: ReplicaSets;
-  readonly standing: (identity: string) => ToldStanding;
+  /** @throws TercetError of the store */
+  readonly standing: (identity: string) => Promise<ToldStanding>;
 }
 
 export class PeerDesk {
@@ -43,15 +47,16 @@ export class PeerDesk {
   /** Undefined for a kind that belongs to somebody else. @throws GarbageError, PeerRefusal */
   serve(from: string, kind: number, bytes: Uint8Array): Uint8Array | Promise<Uint8Array> | undefined {
     const { server, sets } = this.#context;
+    if (replicaKinds.has(kind)) mustBeMember(from, (node) => sets.isMember(node));
     switch (kind) {
       case insertKind:
-        return server.insert(bytes);
+        return server.insert(from, bytes);
       case digestsKind:
-        return server.digests(bytes);
+        return server.digests(from, bytes);
       case documentsKind:
         return server.documents(bytes);
       case readKind:
-        return server.read(bytes);
+        return server.read(from, bytes);
       case contentKind:
         return takeContent(bytes, (identity) => sets.databaseOf(identity));
       case compareKind:
@@ -82,7 +87,7 @@ export class PeerDesk {
         await this.#databaseOf(question.identity).leaderless?.bury(question.graves.map(heardGrave));
         return { kind: 'done' };
       case 'standing':
-        return { kind: 'standing', ...this.#context.standing(question.identity) };
+        return { kind: 'standing', ...(await this.#standing(question.identity)) };
       case 'purge': {
         const database = this.#databaseOf(question.identity);
         const request = new Map(question.request);
@@ -90,6 +95,13 @@ export class PeerDesk {
         return { kind: 'purged', purged: [...purged] };
       }
     }
+  }
+
+  #standing(identity: string): Promise<ToldStanding> {
+    return this.#context.standing(identity).catch((error: unknown) => {
+      if (error instanceof TercetError) throw new PeerRefusal(error.message);
+      throw error;
+    });
   }
 
   #databaseOf(identity: string): Database {

@@ -6,9 +6,12 @@ import type { ReplicaStanding } from '../http/leaderless-services.ts';
 import { type Grave, graveOf } from '../replication/graves.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 
-/** `documents`: how many live ones it has; not told by earlier versions. */
+/** What earlier versions do not tell is left out. */
 export interface ToldStanding extends ReplicaStanding {
+  /** How many live ones it has. */
   readonly documents?: number;
+  /** Whom it counts as members of the cluster. */
+  readonly members?: readonly string[];
 }
 
 export interface ToldGrave {

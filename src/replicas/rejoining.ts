@@ -33,6 +33,7 @@ const answerMsMax = 5_000;
 /** See FillProgress. */
 interface Fill {
   readonly startedAtMs: number;
+  readonly owners: readonly string[];
   /** From whom everything was taken, and whether that one knew its own state. */
   readonly taken: Map<string, boolean>;
   present: string | null;
@@ -90,10 +91,12 @@ export class Rejoining {
     }
   }
 
-  #fillOf({ identity }: ReplicaSet): Fill {
-    const startedAtMs = this.#options.clock.now();
+  /** Another one for other owners: what was taken from one that is none any more says nothing of who is in its place. */
+  #fillOf({ identity, owners }: ReplicaSet): Fill {
     const known = this.#fills.get(identity);
-    const fill = known ?? { startedAtMs, taken: new Map(), present: null, expected: null, error: null };
+    if (known !== undefined && known.owners.join() === owners.join()) return known;
+    const startedAtMs = this.#options.clock.now();
+    const fill: Fill = { startedAtMs, owners, taken: new Map(), present: null, expected: null, error: null };
     this.#fills.set(identity, fill);
     return fill;
   }

@@ -16,3 +16,8 @@ export const compareKind = 54;
 export const heartbeatKind = 53;
 /** All that you have of a document, if you know all that you once acknowledged. */
 export const readKind = 55;
+
+/** Those that are answered. */
+export const replicaKinds: ReadonlySet<number> = new Set([
+  ...[insertKind, digestsKind, documentsKind, questionKind, contentKind, compareKind, readKind],
+]);

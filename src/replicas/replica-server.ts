@@ -25,8 +25,10 @@ import { type ArrivedRevision, decodeInserts, encodeDocuments, type ToldDocument
 export interface ReplicaServerContext {
   /** The replica of a database that this node has; undefined: it has not heard of it, or dropped it. */
   readonly databaseOf: (identity: string) => Database | undefined;
-  /** False while the replica does not know yet what it once acknowledged. */
-  readonly isWhole: (identity: string) => boolean;
+  /** Whether that node may count what is here for a read: not while the replica does not know yet what it once acknowledged. */
+  readonly mayRead: (identity: string, node: string) => boolean;
+  /** Whether what that node asks as an owner counts: one whose place another took may not have heard of it. */
+  readonly isOwner: (identity: string, node: string) => boolean;
   /** Keeps for its owner what this node took in its stead, durably; refused: there is no more room. */
   readonly standIn: (arrivals: readonly ArrivedRevision[]) => Promise<'stored' | 'refused'>;
 }
@@ -37,6 +39,7 @@ const answerBytes = 8_000_000;
 const kept: Verdict = { kind: 'kept' };
 const lacksPath: Verdict = { kind: 'lacks_path' };
 const noRoom: Verdict = { kind: 'refused', reason: 'there is no more room for hints', mayBeKept: true };
+const noOwner: Verdict = { kind: 'refused', reason: 'its sender is no owner', mayBeKept: true };
 const noDatabase: Verdict = { kind: 'refused', reason: 'the database is not here', mayBeKept: false };
 
 export class ReplicaServer {
@@ -46,7 +49,8 @@ export class ReplicaServer {
     this.#context = context;
   }
 
-  async insert(bytes: Uint8Array): Promise<Uint8Array> {
+  /** Only an owner coordinates; what is brought for an owner, this one too, anybody may bring. */
+  async insert(from: string, bytes: Uint8Array): Promise<Uint8Array> {
     const arrivals = decodeInserts(bytes);
     const verdicts: Verdict[] = new Array(arrivals.length).fill(noDatabase);
     const places = new Map<string, number[]>();
@@ -62,19 +66,24 @@ export class ReplicaServer {
         database,
         its.map((place) => arrivals[place]!),
       );
-      for (const [index, place] of its.entries()) verdicts[place] = judged[index]!;
+      // Looked at when it is durable: by then another may have the sender's place.
+      const isOwner = this.#context.isOwner(identity, from);
+      for (const [index, place] of its.entries()) {
+        const mayCount = isOwner || arrivals[place]!.owner !== undefined;
+        verdicts[place] = mayCount ? judged[index]! : noOwner;
+      }
     });
     await Promise.all(joining);
     return encodeVerdicts(verdicts);
   }
 
-  digests(bytes: Uint8Array): Uint8Array {
-    return encodeDigests(decodeNames(bytes).map((name) => this.#digestOf(name)));
+  digests(from: string, bytes: Uint8Array): Uint8Array {
+    return encodeDigests(decodeNames(bytes).map((name) => this.#digestOf(from, name)));
   }
 
   /** What counts for a read. */
-  read(bytes: Uint8Array): Uint8Array {
-    return this.#documents(bytes, (identity) => this.#wholeOf(identity));
+  read(from: string, bytes: Uint8Array): Uint8Array {
+    return this.#documents(bytes, (identity) => this.#wholeOf(from, identity));
   }
 
   /** What is here, for whoever gathers what there is. */
@@ -82,8 +91,8 @@ export class ReplicaServer {
     return this.#documents(bytes, this.#context.databaseOf);
   }
 
-  #wholeOf(identity: string): Database | undefined {
-    return this.#context.isWhole(identity) ? this.#context.databaseOf(identity) : undefined;
+  #wholeOf(from: string, identity: string): Database | undefined {
+    return this.#context.mayRead(identity, from) ? this.#context.databaseOf(identity) : undefined;
   }
 
   #documents(bytes: Uint8Array, databaseOf: ReplicaServerContext['databaseOf']): Uint8Array {
@@ -99,8 +108,8 @@ export class ReplicaServer {
     return encodeDocuments(answer);
   }
 
-  #digestOf({ identity, id }: DocumentName): ToldDigest {
-    const database = this.#wholeOf(identity);
+  #digestOf(from: string, { identity, id }: DocumentName): ToldDigest {
+    const database = this.#wholeOf(from, identity);
     if (database === undefined) return { kind: 'no_database' };
     const digest = digestHere(database, id);
     return digest === undefined ? { kind: 'no_document' } : { kind: 'digest', digest };

@@ -2,7 +2,7 @@
 
 import type { Database } from '../database/database.ts';
 import type { Databases } from '../database/databases.ts';
-import type { Replication } from '../database/model.ts';
+import type { ReplicaOwner, Replication } from '../database/model.ts';
 import type { Digest } from '../document/revision.ts';
 import { type Placement, type PlacementQuestion, placementOf } from '../leaderless/placement.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
@@ -17,6 +17,8 @@ export interface ReplicaSet extends Placement {
   readonly isOwner: boolean;
   /** Whether it knows all that it once acknowledged: not while a disk that was lost is being filled again. */
   readonly isWhole: boolean;
+  /** Names the moment when this node became an owner in another's place; empty for one that was there from the start. */
+  readonly since: string;
 }
 
 export interface ReplicaSetsOptions {
@@ -32,6 +34,7 @@ export interface ReplicaSetsOptions {
 
 interface Placed {
   readonly n: number;
+  readonly owners: LeaderlessReplication['owners'];
   readonly nodes: readonly string[];
   readonly placement: Placement;
 }
@@ -82,8 +85,10 @@ export class ReplicaSets {
       known?.set.settings === settings && known.set.database === database && known.placement === placement;
     if (isSame) return known.set;
     const isOwner = placement.owners.includes(this.self);
-    const isWhole = this.#isWhole(replication, database);
-    const set = { ...placement, database, identity, settings, isOwner, isWhole };
+    const own = replication.owners?.find(({ node }) => node === this.self);
+    const since = own?.joined ?? '';
+    const isWhole = this.#isWhole(own, database);
+    const set = { ...placement, database, identity, settings, isOwner, isWhole, since };
     this.#sets.set(name, { set, placement });
     return set;
   }
@@ -99,9 +104,34 @@ export class ReplicaSets {
   }
 
   /** It counts for reads from now on, also after a restart. */
-  async becomeWhole({ database }: ReplicaSet): Promise<void> {
-    await database.leaderless?.noteWhole();
+  async becomeWhole({ database, since }: ReplicaSet): Promise<void> {
+    await database.leaderless?.noteWhole(since);
     this.#sets.delete(database.name);
+  }
+
+  /** Names of those who may take part; none where nobody knows them yet. */
+  members(): readonly string[] {
+    return this.#options.members();
+  }
+
+  /** Whether it may take part: one that the group took out is not asked and not answered any more. */
+  isMember(node: string): boolean {
+    const members = this.#options.members();
+    return members.length === 0 || members.includes(node);
+  }
+
+  /** Whether what that node does as an owner of the database counts. */
+  isOwner({ owners }: ReplicaSet, node: string): boolean {
+    return owners.includes(node) && this.isMember(node);
+  }
+
+  /** Who took the place of an owner; undefined: nobody. */
+  successorOf(identity: string, node: string): string | undefined {
+    const name = this.#names.get(identity);
+    const replication = name === undefined ? undefined : this.#databases?.replication(name);
+    const owners = replication?.strategy === 'leaderless' ? replication.owners : undefined;
+    if (owners === undefined || owners.some((owner) => owner.node === node)) return undefined;
+    return owners.find(({ replaced = [] }) => replaced.includes(node))?.node;
   }
 
   all(): readonly ReplicaSet[] {
@@ -112,21 +142,21 @@ export class ReplicaSets {
   #placementOf({ identity, owners, settings: { n } }: LeaderlessReplication): Placement {
     const nodes = owners === undefined ? this.#options.nodes() : this.#options.members();
     const known = this.#placements.get(identity);
-    const isSame = known?.n === n && nodes.length === known.nodes.length;
+    const isSame = known?.n === n && known.owners === owners && nodes.length === known.nodes.length;
     if (isSame && nodes.every((node, at) => node === known.nodes[at])) return known.placement;
     const { digest } = this.#options;
     const placement =
       owners === undefined
         ? placementOf({ database: identity, nodes, n }, digest)
         : placedAround(owners, { database: identity, nodes, n: 0 }, digest);
-    this.#placements.set(identity, { n, nodes, placement });
+    this.#placements.set(identity, { n, owners, nodes, placement });
     return placement;
   }
 
-  #isWhole({ owners }: LeaderlessReplication, { leaderless }: Database): boolean {
-    const { disk, self } = this.#options;
-    const isRefilled = owners?.some((owner) => owner.node === self && owner.disk !== disk) ?? false;
-    return !isRefilled || leaderless?.isNotedWhole() === true;
+  /** It is as long as it is the one that was there when the database began; any other has to be filled first. */
+  #isWhole(own: ReplicaOwner | undefined, { leaderless }: Database): boolean {
+    if (own === undefined || (own.joined === undefined && own.disk === this.#options.disk)) return true;
+    return leaderless?.wholeSince() === (own.joined ?? '');
   }
 
   #readNames(databases: Databases): void {

@@ -1,6 +1,7 @@
 /** What a node shows of a leaderless database's replicas, as far as it knows. */
 
-import type { FillProgress, ReplicaStanding, ReplicaStatus } from '../http/leaderless-services.ts';
+import { TercetError } from '../errors.ts';
+import type { FillProgress, ReplicaStatus } from '../http/leaderless-services.ts';
 import type { ActiveTask } from '../http/services.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { PresentRound } from './anti-entropy.ts';
@@ -33,33 +34,40 @@ export function replicaStatuses(
   });
 }
 
-/** What an owner says of itself; one that has no such database knows nothing. */
-export function standingHere(
+/**
+ * What an owner says of itself, when all that it took before is durable: who compares with it next misses nothing of that.
+ * One that has no such database knows nothing. @throws TercetError of the store
+ */
+export async function standingHere(
   set: ReplicaSet | undefined,
-  rejoining: Pick<Rejoining, 'progress'>,
-): ToldStanding {
-  if (set === undefined) return { isWhole: false };
+  {
+    rejoining,
+    members,
+  }: { readonly rejoining: Pick<Rejoining, 'progress'>; readonly members: readonly string[] },
+): Promise<ToldStanding> {
+  if (set === undefined) return { isWhole: false, members };
+  await set.database.ensureFullCommit();
   const fill = rejoining.progress(set);
-  return { isWhole: set.isWhole, documents: set.database.documentCount(), ...(fill && { fill }) };
+  const { database, isWhole } = set;
+  return { isWhole, documents: database.documentCount(), members, ...(fill && { fill }) };
+}
+
+interface StandingParts extends Pick<ReplicasParts, 'liveness' | 'rejoining' | 'self' | 'transport'> {
+  readonly members: readonly string[];
 }
 
 /** Whoever does not answer in time is left out. */
 export async function replicaStandings(
   set: ReplicaSet,
-  {
-    liveness,
-    rejoining,
-    self,
-    transport,
-  }: Pick<ReplicasParts, 'liveness' | 'rejoining' | 'self' | 'transport'>,
-): Promise<ReadonlyMap<string, ReplicaStanding>> {
-  const ask = async (peer: string): Promise<ReplicaStanding | undefined> => {
-    if (peer === self) return standingHere(set, rejoining);
-    if (liveness.isSuspected(peer)) return undefined;
+  { liveness, members, rejoining, self, transport }: StandingParts,
+): Promise<ReadonlyMap<string, ToldStanding>> {
+  const ask = async (peer: string): Promise<ToldStanding | undefined> => {
+    if (peer !== self && liveness.isSuspected(peer)) return undefined;
     try {
+      if (peer === self) return await standingHere(set, { rejoining, members });
       return await askStanding(transport, { peer, identity: set.identity, timeoutMs: standingMsMax });
     } catch (error) {
-      if (error instanceof PeerRequestError) return undefined;
+      if (error instanceof PeerRequestError || error instanceof TercetError) return undefined;
       throw error;
     }
   };

@@ -128,7 +128,32 @@ export class Replicas implements LeaderlessServices {
 
   async standingsOf(database: string): Promise<ReadonlyMap<string, ReplicaStanding>> {
     const set = this.sets.of(database);
-    return set === undefined ? new Map() : replicaStandings(set, this.#begun(this.#parts));
+    return set === undefined ? new Map() : this.#standings(set);
+  }
+
+  async confirmRemoved(database: string, node: string): Promise<void> {
+    const set = this.#setOf(database);
+    const standings = await this.#standings(set);
+    // Of those that were removed as well nobody hears either.
+    for (const owner of set.owners.filter((each) => each !== node && this.sets.isMember(each))) {
+      const { members } = standings.get(owner) ?? {};
+      if (members === undefined) {
+        throw failure(
+          'service_unavailable',
+          `${owner} does not answer: what it has is needed to fill another one.`,
+        );
+      }
+      if (members.includes(node)) {
+        throw failure(
+          'service_unavailable',
+          `${owner} has not heard yet that ${node} was removed: try again.`,
+        );
+      }
+    }
+  }
+
+  #standings(set: ReplicaSet): ReturnType<typeof replicaStandings> {
+    return replicaStandings(set, { ...this.#begun(this.#parts), members: this.sets.members() });
   }
 
   hearGraves(database: string, id: string): Promise<boolean> {

@@ -34,6 +34,8 @@ interface StartOptions {
   /** That of the store; another one for a node whose disk was lost. */
   readonly disk?: string;
   readonly clock?: Clock;
+  /** Names of the members of the cluster; default all nodes. */
+  readonly members?: () => readonly string[];
   /** Of the links to other nodes. */
   readonly limits?: Partial<PeerLimits>;
 }
@@ -44,6 +46,7 @@ interface Running extends ReplicaNode {
 
 /** What all nodes have when the database is created. */
 const firstDisk = '00000000';
+const inLog = { reference: 1, identity: 'carts-1' };
 
 const running = new Map<string, Running>();
 
@@ -75,6 +78,7 @@ export async function startReplica(
     clock = systemClock,
     disk = firstDisk,
     limits = {},
+    members,
     names,
     settings,
     store = createMemoryStore(),
@@ -93,7 +97,7 @@ export async function startReplica(
     limits,
   });
   const replicas = new Replicas({
-    ...{ self: name, disk, nodes: () => names, members: () => names, digest: digest128 },
+    ...{ self: name, disk, nodes: () => names, members: members ?? (() => names), digest: digest128 },
     changeSettings: () => Promise.reject(new Error("settings are the group's")),
   });
   const databases = await openDatabases({
@@ -110,7 +114,6 @@ export async function startReplica(
   });
   if (!databases.has('carts')) {
     const owners = names.slice(0, settings.n).map((node) => ({ node, disk: firstDisk }));
-    const inLog = { reference: 1, identity: 'carts-1' };
     const replication = { ...inLog, strategy: 'leaderless', settings, owners } as const;
     await databases.create('carts', { incarnation: systemRandom.hex(8), replication });
   }

@@ -119,7 +119,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     policies: () => group.policies,
     hasDocuments: () => !group.isWitness,
     status: () => statusOf(name, group),
-    committedMembership: () => undefined,
+    ...{ committedMembership: () => undefined, ownersMax: () => undefined },
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
     nodes: {
       add: async ({ name: added, url, kind }) => {
@@ -144,13 +144,13 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     waitForPosition: async ({ index }) => {
       if (index > group.applied.index) throw failure('service_unavailable', 'Not there yet.');
     },
-    ownersMax: () => undefined,
     isInCatalog: (database) => databases.replication(database).reference !== undefined,
     createDatabase: async (database, choice) => {
       await databases.create(database, { incarnation: 'abcd', replication: replicationOf(choice, inLog) });
     },
     deleteDatabase: (database) => databases.delete(database),
     setReplication: (database, choice) => databases.configure(database, replicationOf(choice, inLog)),
+    replaceOwner: async () => undefined,
     promote: async (options) => {
       group.promotions.push(options);
       return { ok: true, outcome: 'elected' };

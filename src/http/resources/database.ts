@@ -10,6 +10,7 @@ import { asObject, member, parseJson } from '../json-guard.ts';
 import { objectParameters, queryParameters } from '../parameters.ts';
 import { mustBeKnown, replicationChoice, shownChoice } from '../replication-parameters.ts';
 import { sendJson } from '../respond.ts';
+import type { JsonObject } from '../services.ts';
 import { goToLeader } from '../single-leader.ts';
 import { shownReplica } from './anti-entropy.ts';
 
@@ -121,6 +122,10 @@ export async function setReplication(exchange: Exchange, database: Database): Pr
   const { name } = database;
   const wanted = asObject(parseJson(await holdBody(exchange, settingsBytesMax), settingsDepthMax));
   const present = databases.replication(name);
+  if (member(wanted, 'owners') !== undefined) {
+    await replaceOwner(exchange, { name, wanted, present });
+    return;
+  }
   const strategy = member(wanted, 'strategy') ?? present.strategy;
   if (strategy !== present.strategy) {
     throw failure(
@@ -138,4 +143,41 @@ export async function setReplication(exchange: Exchange, database: Database): Pr
     await cluster.setReplication(name, choice);
   }
   sendJson(exchange, 200, { ok: true });
+}
+
+interface OwnersChange {
+  readonly name: string;
+  readonly wanted: JsonObject;
+  readonly present: ReplicationChoice;
+}
+
+/** The list of owners with one of them replaced; as it is, it changes nothing. */
+async function replaceOwner(exchange: Exchange, { name, present, wanted }: OwnersChange): Promise<void> {
+  const { cluster, leaderless } = exchange.services;
+  const owners = present.strategy === 'leaderless' ? present.owners?.map(({ node }) => node) : undefined;
+  if (owners === undefined || cluster === undefined || leaderless === undefined) {
+    throw failure('bad_request', 'Only a leaderless database of a cluster has owners that can be replaced.');
+  }
+  const change = changeOf(owners, wanted);
+  if (change !== undefined) {
+    await cluster.replaceOwner(name, change, () => leaderless.confirmRemoved(name, change.node));
+  }
+  sendJson(exchange, 200, { ok: true });
+}
+
+/** @throws TercetError `bad_request` */
+function changeOf(
+  owners: readonly string[],
+  wanted: JsonObject,
+): { readonly node: string; readonly by: string } | undefined {
+  if (Object.keys(wanted).length > 1) throw failure('bad_request', '`owners` is changed by itself.');
+  const list = member(wanted, 'owners');
+  const named = Array.isArray(list) ? list.filter((node) => typeof node === 'string') : [];
+  if (new Set(named).size !== owners.length || !Array.isArray(list) || list.length !== owners.length) {
+    throw failure('bad_request', `\`owners\` is a list of ${owners.length} names of nodes.`);
+  }
+  const [node, ...others] = owners.filter((owner) => !named.includes(owner));
+  const [by] = named.filter((owner) => !owners.includes(owner));
+  if (others.length > 0) throw failure('bad_request', 'One owner is replaced at a time.');
+  return node === undefined || by === undefined ? undefined : { node, by };
 }
