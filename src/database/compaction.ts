@@ -1,12 +1,13 @@
 /**
- * Compaction: forgets bodies of revisions that are no longer leaves, then attachments that nothing names any more,
- * and asks the store for the space. Revision ids stay. Runs beside reads and writes, some documents at a time.
+ * Compaction: forgets bodies of revisions that are no longer leaves, then attachments that nothing names any more, and
+ * what the hash tree still names of documents that are gone, and asks the store for the space. Revision ids stay. Runs beside reads and writes, some documents at a time.
  * Starts on request, and by itself once superseded bodies take more room than the current ones.
  */
 
 import { bodyKeyParts, keyKinds, kindOf } from '../store/keys.ts';
 import { applyCompaction } from './apply.ts';
 import type { Blobs } from './blobs.ts';
+import { stretchesIn, tidied } from './bucket-ids.ts';
 import { decodeQuarantined } from './quarantine.ts';
 import type { ReadContext } from './reads.ts';
 import { type BodyRecord, decodeBody, decodeHeadBody } from './records.ts';
@@ -33,6 +34,7 @@ export async function compactDatabase(context: CompactionContext): Promise<void>
   await forgetOldBodies(context);
   if (context.stopped()) return;
   await context.blobs.sweep(() => namedBlobs(context));
+  await forgetStrayIds(context);
   const { keys, store } = context;
   for (const kind of [keyKinds.body, keyKinds.chunk]) await store.reclaim(keys.range(kind));
 }
@@ -57,6 +59,20 @@ async function compactDocuments(context: CompactionContext, ids: ReadonlySet<str
   await context.writer.submit((turn) => {
     for (const id of ids) applyCompaction(turn, id);
   });
+}
+
+/** A document that is here as it was committed has its id kept: one that this turn brings brings its own. */
+async function forgetStrayIds(context: CompactionContext): Promise<void> {
+  const { keys, store, writer } = context;
+  const strays = await writer.submit((turn) => turn.leaderless?.countStraysAnew() ?? 0);
+  if (strays === 0) return;
+  const isThere = (id: string) => store.get(keys.ofText(keyKinds.head, id)) !== undefined;
+  for await (const stretch of stretchesIn(context)) {
+    if (context.stopped()) return;
+    await writer.submit((turn) => {
+      for (const operation of tidied(stretch, keys, isThere)) turn.add(operation);
+    });
+  }
 }
 
 /**

@@ -2,15 +2,14 @@
  * The hash tree over a leaderless database's documents: what two replicas compare to find out where they differ.
  *
  * The sums of its buckets are in memory, 1 MB, and on disk beside the documents, because the batch that changes
- * documents writes the sums that it changes: all in one record, a delta. A put for each would cost as much as the
- * documents' own. From time to time a batch folds the deltas into parts of 256 buckets, so that opening reads a part of
- * the tree and few deltas, and none of the documents.
+ * documents writes the sums that it changes: all in one record, a delta, together with the ids that it brings. A put for
+ * each would cost as much as the documents' own. From time to time a batch folds the deltas into parts of 256 buckets, so
+ * that opening reads a part of the tree and few deltas, and none of the documents.
  *
  *     parts   0 … 255    │ delta 7   bucket 9, 513    │ delta 8   bucket 9       a sum in a delta stands for itself:
- *                        │                            │                          the latest one counts
+ *                        │           ids a, b         │                          the latest one counts
  *
- * The levels above are computed from the sums when somebody compares. What a bucket holds is told by an index, written
- * when a document comes or goes, so that no comparison reads through the database.
+ * The levels above are computed from the sums when somebody compares. What a bucket holds is told by bucket-ids.ts.
  */
 
 import type { Digest, Revision } from '../document/revision.ts';
@@ -28,8 +27,16 @@ import {
   sumsAbove,
 } from '../replication/hash-buckets.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
-import { graveIdDigestOf, hashEntryIdOf, keyKinds, numberOf } from '../store/keys.ts';
+import { graveIdDigestOf, keyKinds, numberOf } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
+import {
+  BucketIds,
+  decodePlacedIds,
+  encodePlacedIds,
+  gather,
+  type PlacedId,
+  waitingMax,
+} from './bucket-ids.ts';
 import { decodeGrave } from './graves.ts';
 import { decodeHead } from './records.ts';
 
@@ -49,22 +56,31 @@ export type BucketEntry =
 /** Buckets of one part. */
 const partBuckets = 256;
 const deltaEntryBytes = 2 + sumBytes;
+/** Of a delta, before its sums: how many they are. */
+const countBytes = 4;
 /** As many deltas are folded at most; opening reads them all. */
-const deltasMax = 1_024;
+const deltasMax = 4_096;
+/** Most turns change no more buckets. */
+const placesFirst = 32;
+const noSums = new Sums(0);
 
 export class HashTree {
   readonly #context: HashTreeContext;
   readonly #sums: Sums;
   /** Parts that differ from their records. */
   readonly #stale: Set<number>;
+  readonly #ids: BucketIds;
   /** Levels 0 to 3, as long as no bucket has changed since. */
   #above: readonly Sums[] | undefined;
+  #earlierDeltas: readonly Uint8Array[];
 
   /** Use {@link openHashTree}. */
-  constructor(context: HashTreeContext, sums: Sums, stale: Set<number>) {
+  constructor(context: HashTreeContext, { earlierDeltas, ids, stale, sums }: OpenedSums) {
     this.#context = context;
     this.#sums = sums;
     this.#stale = stale;
+    this.#ids = new BucketIds(context, ids);
+    this.#earlierDeltas = earlierDeltas;
   }
 
   /**
@@ -83,13 +99,9 @@ export class HashTree {
   async entries(bucket: number): Promise<BucketEntry[]> {
     const { keys, store } = this.#context;
     const entries: BucketEntry[] = [];
-    for await (const part of store.scan(keys.hashEntriesOf(bucket), { keysOnly: true })) {
-      for (const { key } of part) {
-        const id = hashEntryIdOf(key);
-        const head = store.get(keys.ofText(keyKinds.head, id));
-        if (head === undefined) continue;
-        entries.push({ kind: 'document', id, leaves: this.#treeLeavesOf(id, head) });
-      }
+    for (const id of await this.#ids.of(bucket)) {
+      const head = store.get(keys.ofText(keyKinds.head, id));
+      if (head !== undefined) entries.push({ kind: 'document', id, leaves: this.#treeLeavesOf(id, head) });
     }
     for await (const part of store.scan(keys.gravesOf(bucket))) {
       for (const { key, value } of part)
@@ -101,13 +113,9 @@ export class HashTree {
   /** The id of a document that is here, from its digest. */
   async idOf(idDigest: string): Promise<string | undefined> {
     const { digest, keys, store } = this.#context;
-    for await (const part of store.scan(keys.hashEntriesOf(bucketOf(idDigest)), { keysOnly: true })) {
-      for (const { key } of part) {
-        const id = hashEntryIdOf(key);
-        if (idDigestOf(id, digest) === idDigest) return id;
-      }
-    }
-    return undefined;
+    const ids = await this.#ids.of(bucketOf(idDigest));
+    const id = ids.find((each) => idDigestOf(each, digest) === idDigest);
+    return id === undefined || store.get(keys.ofText(keyKinds.head, id)) === undefined ? undefined : id;
   }
 
   /** With derived tombstones: whoever lacks the merge learns by them which branches it ended. */
@@ -126,11 +134,25 @@ export class HashTree {
     return this.#stale;
   }
 
+  /** For a turn: ids that the deltas name. */
+  get waitingIds(): readonly PlacedId[] {
+    return this.#ids.waiting;
+  }
+
+  /** For a turn: keys of deltas of earlier builds, which the next folding deletes. */
+  get earlierDeltas(): readonly Uint8Array[] {
+    return this.#earlierDeltas;
+  }
+
   /** Told what a turn has made durable. */
-  adopt({ isFolded, places, sums }: SumsChange): void {
+  adopt({ areIdsGathered, came, isFolded, places, sums }: SumsChange): void {
     if (places.size === 0) return;
     this.#above = undefined;
-    if (isFolded) this.#stale.clear();
+    this.#ids.adopt(came, areIdsGathered);
+    if (isFolded) {
+      this.#stale.clear();
+      this.#earlierDeltas = [];
+    }
     for (const [bucket, place] of places) {
       this.#sums.copy(bucket, sums, place);
       if (!isFolded) this.#stale.add(partOf(bucket));
@@ -162,16 +184,40 @@ export async function openHashTree(context: HashTreeContext): Promise<HashTree> 
       for (let index = 0; index < partBuckets; index++) sums.read(first + index, value, index * sumBytes);
     }
   }
-  for await (const entries of store.scan(keys.range(keyKinds.hashDelta))) {
-    for (const { value } of entries) {
-      for (let at = 0; at < value.length; at += deltaEntryBytes) {
-        const bucket = (value[at]! << 8) | value[at + 1]!;
-        sums.read(bucket, value, at + 2);
-        stale.add(partOf(bucket));
-      }
+  const readSums = (value: Uint8Array, start: number, end: number) => {
+    for (let at = start; at < end; at += deltaEntryBytes) {
+      const bucket = (value[at]! << 8) | value[at + 1]!;
+      sums.read(bucket, value, at + 2);
+      stale.add(partOf(bucket));
+    }
+  };
+  const earlierDeltas: Uint8Array[] = [];
+  for await (const entries of store.scan(keys.range(keyKinds.earlierHashDelta))) {
+    for (const { key, value } of entries) {
+      earlierDeltas.push(key);
+      readSums(value, 0, value.length);
     }
   }
-  return new HashTree(context, sums, stale);
+  const ids: PlacedId[] = [];
+  for await (const entries of store.scan(keys.range(keyKinds.hashDelta))) {
+    for (const { value } of entries) {
+      const count = new DataView(value.buffer, value.byteOffset).getUint32(0);
+      const idsStart = countBytes + count * deltaEntryBytes;
+      readSums(value, countBytes, idsStart);
+      for (const placed of decodePlacedIds(value, idsStart)) ids.push(placed);
+    }
+  }
+  return new HashTree(context, { earlierDeltas, ids, stale, sums });
+}
+
+interface OpenedSums {
+  readonly sums: Sums;
+  /** Parts that differ from their records. */
+  readonly stale: Set<number>;
+  /** Named by deltas. */
+  readonly ids: PlacedId[];
+  /** Keys. */
+  readonly earlierDeltas: readonly Uint8Array[];
 }
 
 /** What a turn does to the sums. */
@@ -181,6 +227,10 @@ export interface SumsChange {
   readonly sums: Sums;
   /** All parts are as their records now. */
   readonly isFolded: boolean;
+  /** Ids of documents that were not there. */
+  readonly came: readonly PlacedId[];
+  /** No id waits in a delta now. */
+  readonly areIdsGathered: boolean;
 }
 
 /** Numbers of the deltas that are not folded: from `first` up to but not including `next`. */
@@ -194,8 +244,10 @@ export class TurnSums {
   readonly #tree: HashTree;
   readonly #digest: Digest;
   readonly #places = new Map<number, number>();
-  #sums = new Sums(16);
-  #room = 16;
+  readonly #came: PlacedId[] = [];
+  /** Made when it is needed: most turns that are begun only look what a write would do. */
+  #sums = noSums;
+  #room = 0;
 
   constructor(tree: HashTree, digest: Digest) {
     this.#tree = tree;
@@ -213,23 +265,40 @@ export class TurnSums {
     if (now !== undefined) this.#sums.add(place, contributionOf(idDigest, now, this.#digest));
   }
 
+  /** A document comes that was not there; its leaves are told to {@link replace}. */
+  come(idDigest: string, id: string): void {
+    this.#came.push({ bucket: bucketOf(idDigest), id });
+  }
+
   /** Adds what the batch must write; gives what {@link HashTree.adopt} is told of once it is durable. */
   finish(
     keys: DatabaseKeys,
     { first, next }: Deltas,
     operations: Operation[],
   ): { readonly change: SumsChange; readonly deltas: Deltas } {
-    const [places, sums] = [this.#places, this.#sums];
-    if (places.size === 0) return { change: { places, sums, isFolded: false }, deltas: { first, next } };
-    if (next - first < deltasMax) {
-      operations.push({ kind: 'put', key: keys.ofNumber(keyKinds.hashDelta, next), value: this.#delta() });
-      return { change: { places, sums, isFolded: false }, deltas: { first, next: next + 1 } };
+    const [came, places, sums] = [this.#came, this.#places, this.#sums];
+    const change = { came, places, sums, isFolded: false, areIdsGathered: false };
+    if (places.size === 0) return { change, deltas: { first, next } };
+    const put = (ids: readonly PlacedId[], changed: ReadonlyMap<number, number>) =>
+      operations.push({
+        ...{ kind: 'put', key: keys.ofNumber(keyKinds.hashDelta, next) },
+        value: this.#delta(ids, changed),
+      });
+    const waiting = this.#tree.waitingIds;
+    const areIdsGathered = waiting.length + came.length > waitingMax;
+    if (next - first < deltasMax && !areIdsGathered) {
+      put(came, places);
+      return { change, deltas: { first, next: next + 1 } };
     }
     this.#fold(keys, operations);
     for (let number = first; number < next; number++) {
       operations.push({ kind: 'delete', key: keys.ofNumber(keyKinds.hashDelta, number) });
     }
-    return { change: { places, sums, isFolded: true }, deltas: { first: next, next } };
+    for (const key of this.#tree.earlierDeltas) operations.push({ kind: 'delete', key });
+    const ids = [...waiting, ...came];
+    if (areIdsGathered) gather(ids, { keys, number: next }, operations);
+    else put(ids, new Map());
+    return { change: { ...change, isFolded: true, areIdsGathered }, deltas: { first: next, next: next + 1 } };
   }
 
   #placeOf(bucket: number): number {
@@ -237,21 +306,23 @@ export class TurnSums {
     if (known !== undefined) return known;
     const place = this.#places.size;
     if (place === this.#room) {
-      const grown = new Sums(this.#room * 4);
+      const room = Math.max(placesFirst, this.#room * 4);
+      const grown = new Sums(room);
       for (let index = 0; index < this.#room; index++) grown.copy(index, this.#sums, index);
       this.#sums = grown;
-      this.#room *= 4;
+      this.#room = room;
     }
     this.#sums.copy(place, this.#tree.committed, bucket);
     this.#places.set(bucket, place);
     return place;
   }
 
-  /** u16 bucket · sum, for each bucket */
-  #delta(): Uint8Array {
-    const bytes = new Uint8Array(this.#places.size * deltaEntryBytes);
-    let at = 0;
-    for (const [bucket, place] of this.#places) {
+  /** u32 number of sums · u16 bucket · sum, for each bucket · ids */
+  #delta(ids: readonly PlacedId[], places: ReadonlyMap<number, number>): Uint8Array {
+    const bytes = encodePlacedIds(ids, countBytes + places.size * deltaEntryBytes);
+    bytes.writeUInt32BE(places.size);
+    let at = countBytes;
+    for (const [bucket, place] of places) {
       bytes[at] = bucket >>> 8;
       bytes[at + 1] = bucket;
       this.#sums.write(place, bytes, at + 2);

@@ -13,7 +13,7 @@ import {
   type Stamp,
   type StampTime,
 } from '../document/stamp.ts';
-import { bucketOf, idDigestOf } from '../replication/hash-buckets.ts';
+import { idDigestOf } from '../replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
@@ -28,35 +28,37 @@ export interface LeaderlessCounters {
   readonly seen: StampTime;
   /** Records of the hash tree. */
   readonly deltas: Deltas;
+  /** Documents that went since a compaction: the index of the hash tree may still name them. Absent: none. */
+  readonly strays?: number;
   readonly graves: number;
   readonly quarantined: number;
   /** Bytes of the records in quarantine. */
   readonly quarantinedBytes: number;
 }
 
-const NOTHING = new Uint8Array(0);
 const NO_COUNTS: LeaderlessCounters = {
-  ...{ seen: beforeAllStamps, deltas: { first: 0, next: 0 }, graves: 0, quarantined: 0, quarantinedBytes: 0 },
+  ...{ seen: beforeAllStamps, deltas: { first: 0, next: 0 } },
+  ...{ graves: 0, quarantined: 0, quarantinedBytes: 0 },
 };
 
 export interface LeaderlessTurnContext {
   readonly store: Store;
   readonly keys: DatabaseKeys;
   readonly digest: Digest;
-  readonly counters: LeaderlessCounters | undefined;
   readonly tree: HashTree;
   /** Name of this node, in the stamps it makes. */
   readonly node: string;
   readonly nowMs: () => number;
-  readonly resolver: LeaderlessSettings['resolver'];
+  /** What becomes of siblings. */
+  readonly resolver: () => LeaderlessSettings['resolver'];
 }
 
 export interface LeaderlessResult {
   readonly counters: LeaderlessCounters;
   /** For {@link HashTree.adopt}. */
   readonly sums: SumsChange;
-  /** The clock went on, which must be durable even if nothing else changes. */
-  readonly hasSeenMore: boolean;
+  /** The clock went on, or strays are counted anew: durable even if nothing else changes. */
+  readonly isNews: boolean;
 }
 
 interface GraveChange {
@@ -68,45 +70,51 @@ export class LeaderlessTurn {
   readonly #context: LeaderlessTurnContext;
   readonly #counters: LeaderlessCounters;
   readonly #sums: TurnSums;
-  readonly #quarantine: TurnQuarantine;
   /** By digest of the id. */
   readonly #graves = new Map<string, GraveChange>();
   readonly #idDigests = new Map<string, string>();
   /** Digests of ids whose leaves are in the sums as they will be. */
   readonly #accounted = new Set<string>();
   #seen: StampTime;
+  #strays: number;
+  #quarantine: TurnQuarantine | undefined;
+  #nowMs: number | undefined;
   #mutations = 0;
 
-  constructor(context: LeaderlessTurnContext) {
+  constructor(context: LeaderlessTurnContext, counters: LeaderlessCounters = NO_COUNTS) {
     this.#context = context;
-    this.#counters = context.counters ?? NO_COUNTS;
-    this.#seen = this.#counters.seen;
+    this.#counters = counters;
+    this.#strays = counters.strays ?? 0;
+    this.#seen = counters.seen;
     this.#sums = new TurnSums(context.tree, context.digest);
-    this.#quarantine = new TurnQuarantine(context, this.#counters);
   }
 
   /** What becomes of siblings. */
   get resolver(): LeaderlessSettings['resolver'] {
-    return this.#context.resolver;
+    return this.#context.resolver();
   }
 
   get quarantine(): TurnQuarantine {
+    this.#quarantine ??= new TurnQuarantine(this.#context, this.#counters);
     return this.#quarantine;
   }
 
+  /** One time for the whole turn. */
   nowMs(): number {
-    return this.#context.nowMs();
+    this.#nowMs ??= this.#context.nowMs();
+    return this.#nowMs;
   }
 
   /** See Turn.mutations. */
   get mutations(): number {
-    return this.#mutations + this.#quarantine.mutations;
+    return this.#mutations + (this.#quarantine?.mutations ?? 0);
   }
 
   /** A stamp above all that were made or seen here. */
   newStamp(): Stamp {
-    this.#seen = nextStampTime(this.#seen, this.#context.nowMs());
-    return { ...this.#seen, node: this.#context.node };
+    this.#seen = nextStampTime(this.#seen, this.nowMs());
+    const { counter, ms } = this.#seen;
+    return { ms, counter, node: this.#context.node };
   }
 
   see(stamp: Stamp): void {
@@ -134,17 +142,23 @@ export class LeaderlessTurn {
   }
 
   /** Accounts for a document that changed, came or went, before the turn ends. */
-  replaced(id: string, before: Head | undefined, now: Head | undefined, operations: Operation[]): void {
-    const { keys } = this.#context;
+  replaced(id: string, before: Head | undefined, now: Head | undefined): void {
     const idDigest = this.idDigest(id);
     const grave = this.#graves.get(idDigest);
     const leavesBefore = leavesOf(before?.graph ?? grave?.committed);
     const leavesNow = leavesOf(now?.graph ?? grave?.graph);
     this.#replaceLeaves(idDigest, leavesBefore, leavesNow);
-    this.#accounted.add(idDigest);
-    if ((before === undefined) === (now === undefined)) return;
-    const key = keys.hashEntry(bucketOf(idDigest), id);
-    operations.push(now === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: NOTHING });
+    if (this.#graves.size > 0) this.#accounted.add(idDigest);
+    if (before === undefined && now !== undefined) this.#sums.come(idDigest, id);
+    if (before !== undefined && now === undefined) this.#strays += 1;
+  }
+
+  /** A compaction looks for them; gives how many there were. */
+  countStraysAnew(): number {
+    const strays = this.#strays;
+    if (strays > 0) this.#mutations += 1;
+    this.#strays = 0;
+    return strays;
   }
 
   finish(operations: Operation[]): LeaderlessResult {
@@ -159,10 +173,12 @@ export class LeaderlessTurn {
         graph === undefined ? { kind: 'delete', key } : { kind: 'put', key, value: encodeGrave(graph) },
       );
     }
-    const hasSeenMore = compareStampTimes(this.#seen, this.#counters.seen) > 0;
+    const isNews =
+      compareStampTimes(this.#seen, this.#counters.seen) > 0 || this.#strays !== (this.#counters.strays ?? 0);
     const { change: sums, deltas } = this.#sums.finish(keys, this.#counters.deltas, operations);
-    const quarantine = this.#quarantine.finish(operations);
-    return { counters: { seen: this.#seen, deltas, graves, ...quarantine }, sums, hasSeenMore };
+    const { quarantined, quarantinedBytes } = this.#quarantine?.finish(operations) ?? this.#counters;
+    const counts = { strays: this.#strays, graves, quarantined, quarantinedBytes };
+    return { counters: { seen: this.#seen, deltas, ...counts }, sums, isNews };
   }
 
   #replaceLeaves(

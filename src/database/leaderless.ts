@@ -13,7 +13,7 @@ import { type ApplySettings, applyAccepted } from './apply.ts';
 import { applyBurial, applyForgetting } from './forgetting.ts';
 import { decodeGrave } from './graves.ts';
 import type { HashTree } from './hash-tree.ts';
-import { type LeaderlessCounters, LeaderlessTurn } from './leaderless-turn.ts';
+import { type LeaderlessCounters, LeaderlessTurn, type LeaderlessTurnContext } from './leaderless-turn.ts';
 import type { EditOutcome } from './model.ts';
 import { decodeQuarantined, listQuarantine, type QuarantinedRevision } from './quarantine.ts';
 import type { DocumentContext } from './reads.ts';
@@ -62,14 +62,16 @@ export class LeaderlessPart {
   /** For comparing replicas. */
   readonly tree: HashTree;
   readonly #context: LeaderlessContext;
-  readonly #options: LeaderlessOptions;
   readonly #host: LeaderlessHost;
+  readonly #turnContext: LeaderlessTurnContext;
 
   constructor(context: LeaderlessContext, options: LeaderlessOptions & OpenedTree, host: LeaderlessHost) {
     this.#context = context;
-    this.#options = options;
     this.#host = host;
     this.tree = options.tree;
+    const { clock, digest, keys, store } = context;
+    const { node, resolver, tree } = options;
+    this.#turnContext = { store, keys, digest, tree, node, resolver, nowMs: () => clock.now() };
   }
 
   /** What is committed of documents, for whole-documents.ts and joined-reads.ts. */
@@ -79,12 +81,7 @@ export class LeaderlessPart {
 
   /** For the database: this part of a turn. */
   begin(counters: LeaderlessCounters | undefined): LeaderlessTurn {
-    const { clock, digest, keys, store } = this.#context;
-    const { node, resolver } = this.#options;
-    return new LeaderlessTurn({
-      ...{ store, keys, digest, counters, node, tree: this.tree, resolver: resolver() },
-      nowMs: () => clock.now(),
-    });
+    return new LeaderlessTurn(this.#turnContext, counters);
   }
 
   /** What a document was forgotten with. */

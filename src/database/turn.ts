@@ -207,7 +207,7 @@ export class Turn {
     const nothing =
       operations.length === 0 &&
       counters.supersededBytes === this.#context.counters.supersededBytes &&
-      leaderless?.hasSeenMore !== true;
+      leaderless?.isNews !== true;
     const result = { operations, counters, buckets: tally.buckets, settings };
     if (nothing) return result;
     for (const [bucket, count] of tally.buckets) {
@@ -236,7 +236,7 @@ export class Turn {
     const before = this.#committed.get(id);
     const headKey = keys.ofText(keyKinds.head, id);
     tally.replace(before, head);
-    this.leaderless?.replaced(id, before, head, operations);
+    this.leaderless?.replaced(id, before, head);
     if (before !== undefined) {
       operations.push({ kind: 'delete', key: keys.ofNumber(keyKinds.sequence, before.sequence) });
     }

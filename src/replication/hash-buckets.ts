@@ -27,6 +27,10 @@ export const sumBytes = 16;
 
 const encoder = new TextEncoder();
 const scratch = new Uint8Array(4_096);
+const zero = 0x30;
+const nine = 0x39;
+/** The letter a stands for ten. */
+const letters = 0x61 - 10;
 
 /** 32 hex digits that stand for a document's id: what a replica remembers of an id that it has forgotten. */
 export function idDigestOf(id: string, digest: Digest): string {
@@ -35,7 +39,7 @@ export function idDigestOf(id: string, digest: Digest): string {
 
 /** 0 to 65,535. */
 export function bucketOf(idDigest: string): number {
-  return Number.parseInt(idDigest.slice(0, 4), 16);
+  return wordOf(idDigest, 0) >>> 16;
 }
 
 /**
@@ -89,7 +93,8 @@ export class Sums {
 
   /** Makes the sum at `index` that of `other`. */
   copy(index: number, other: Sums, otherIndex: number): void {
-    this.#words.set(other.#words.subarray(otherIndex * 4, otherIndex * 4 + 4), index * 4);
+    const [from, to] = [otherIndex * 4, index * 4];
+    for (let word = 0; word < 4; word++) this.#words[to + word] = other.#words[from + word]!;
   }
 
   /** Takes the sum at `index` from 16 bytes of `bytes`, as {@link Sums.write} wrote them. */
@@ -130,12 +135,24 @@ export function sumsAbove(below: Sums, countBelow: number): Sums {
   return above;
 }
 
+/** Eight lowercase hex digits as a number. A loop: many times faster than to cut and parse. */
 function wordOf(hex: string, at: number): number {
-  return Number.parseInt(hex.slice(at, at + 8), 16);
+  let word = 0;
+  for (let index = at; index < at + 8; index++) {
+    const code = hex.charCodeAt(index);
+    word = (word << 4) | (code > nine ? code - letters : code - zero);
+  }
+  return word >>> 0;
 }
 
 /** The text's bytes, to be used before the next call. */
 function bytesOf(text: string): Uint8Array {
   if (text.length * 3 > scratch.length) return encoder.encode(text);
-  return scratch.subarray(0, encoder.encodeInto(text, scratch).written);
+  // Most ids are ASCII, and short: faster than the encoder.
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit > 0x7f) return scratch.subarray(0, encoder.encodeInto(text, scratch).written);
+    scratch[index] = unit;
+  }
+  return scratch.subarray(0, text.length);
 }

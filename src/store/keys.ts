@@ -21,8 +21,9 @@
  *     p purge-sequence           purge record
  *     of leaderless databases only:
  *     t part                     sums of 256 buckets of the hash tree: see database/hash-tree.ts
- *     d number                   sums that one batch changed since
- *     i hash-bucket id           which documents are in the bucket
+ *     j number                   sums that one batch changed since, and the ids it brought
+ *     d number                   the same without ids, of earlier builds
+ *     i hash-bucket …            which documents are in 32 buckets: see database/bucket-ids.ts
  *     g id-digest                grave of a forgotten document; the digest begins with the bucket
  *     f id* revision             revision in quarantine
  *     w                          this replica has again what it had on a disk that was lost
@@ -45,6 +46,7 @@ const HINT = 0x48;
 
 /** Bytes before the kind's own part: 'D', u32 database number, kind. */
 const PREFIX_BYTES = 6;
+const NO_UTF8 = 0xff;
 
 export const keyKinds = {
   counters: 0x63,
@@ -58,8 +60,9 @@ export const keyKinds = {
   chunk: 0x41,
   purge: 0x70,
   hashPart: 0x74,
-  hashDelta: 0x64,
-  hashEntry: 0x69,
+  hashDelta: 0x6a,
+  earlierHashDelta: 0x64,
+  bucketIds: 0x69,
   grave: 0x67,
   quarantine: 0x66,
   whole: 0x77,
@@ -158,12 +161,19 @@ export class DatabaseKeys {
     return this.#withTail(keyKinds.quarantine, concat(escaped(encoder.encode(id)), encoder.encode(revision)));
   }
 
-  hashEntry(bucket: number, id: string): Uint8Array {
-    return this.#withTail(keyKinds.hashEntry, concat(u16(bucket), encoder.encode(id)));
+  /** No id's UTF-8 has the byte behind the bucket: earlier builds had a key for each id, which stood there. */
+  bucketIds(firstBucket: number, number: number): Uint8Array {
+    const key = this.#blank(keyKinds.bucketIds, 9);
+    key[PREFIX_BYTES] = firstBucket >>> 8;
+    key[PREFIX_BYTES + 1] = firstBucket;
+    key[PREFIX_BYTES + 2] = NO_UTF8;
+    writeU48(key, PREFIX_BYTES + 3, number);
+    return key;
   }
 
-  hashEntriesOf(bucket: number): KeyRange {
-    return this.#bucketRange(keyKinds.hashEntry, bucket);
+  /** Everything that names ids of these buckets. */
+  bucketIdsOf(firstBucket: number, buckets: number): KeyRange {
+    return this.#bucketRange(keyKinds.bucketIds, firstBucket, buckets);
   }
 
   /** @param idDigest 32 hex digits */
@@ -172,7 +182,7 @@ export class DatabaseKeys {
   }
 
   gravesOf(bucket: number): KeyRange {
-    return this.#bucketRange(keyKinds.grave, bucket);
+    return this.#bucketRange(keyKinds.grave, bucket, 1);
   }
 
   /** All bodies of one document. */
@@ -204,9 +214,9 @@ export class DatabaseKeys {
     return { from: from ?? this.#blank(kind, 0), to: to ?? this.#blank((kind + 1) as KeyKind, 0) };
   }
 
-  #bucketRange(kind: KeyKind, bucket: number): KeyRange {
-    const isLast = bucket === 0xffff;
-    const to = isLast ? this.#blank(kind + 1, 0) : this.#withTail(kind, u16(bucket + 1));
+  #bucketRange(kind: KeyKind, bucket: number, buckets: number): KeyRange {
+    const next = bucket + buckets;
+    const to = next > 0xffff ? this.#blank(kind + 1, 0) : this.#withTail(kind, u16(next));
     return { from: this.#withTail(kind, u16(bucket)), to };
   }
 
@@ -244,8 +254,13 @@ export function numberOf(key: Uint8Array): number {
   return readU48(key, PREFIX_BYTES);
 }
 
-export function hashEntryIdOf(key: Uint8Array): string {
-  return decoder.decode(key.subarray(PREFIX_BYTES + 2));
+/** Bucket and id of a key of kind bucketIds as earlier builds wrote it; undefined for one of now. */
+export function earlierBucketId(
+  key: Uint8Array,
+): { readonly bucket: number; readonly id: string } | undefined {
+  if (key[PREFIX_BYTES + 2] === NO_UTF8) return undefined;
+  const bucket = (key[PREFIX_BYTES]! << 8) | key[PREFIX_BYTES + 1]!;
+  return { bucket, id: decoder.decode(key.subarray(PREFIX_BYTES + 2)) };
 }
 
 export function graveIdDigestOf(key: Uint8Array): string {
