@@ -17,7 +17,6 @@ import { addPath, missing, pathOf } from '../../src/document/revision-path.ts';
 import { beforeAllStamps } from '../../src/document/stamp.ts';
 import { hasDerivedForm, treeLeaves } from '../../src/document/tree-projection.ts';
 import type { BucketEntry, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
-import { contributionOfLeaves } from '../../src/leaderless/contribution.ts';
 import type { Tombstone } from '../../src/leaderless/tombstones.ts';
 import {
   burialOf,
@@ -27,7 +26,14 @@ import {
   judgeArrival,
   mergedGrave,
 } from '../../src/replication/graves.ts';
-import { bucketOf, contributionOf, fanOut, idDigestOf, Sums } from '../../src/replication/hash-buckets.ts';
+import {
+  bucketOf,
+  contributionOf,
+  digestOfLeaves,
+  fanOut,
+  idDigestOf,
+  Sums,
+} from '../../src/replication/hash-buckets.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { Operation } from '../../src/store/store.ts';
 import type { CommitOutcome, SimulatedDisk } from '../disk.ts';
@@ -119,7 +125,7 @@ export class ReplicaStore {
     const document = this.#documents.get(id);
     if (document !== undefined) return this.#shown(id, document).digest;
     const grave = this.grave(id);
-    return grave === undefined ? undefined : contributionOfLeaves(id, grave.leaves, digest128);
+    return grave === undefined ? undefined : digestOfLeaves(grave.leaves, digest128);
   }
 
   /** What of these is still here. */
@@ -245,7 +251,7 @@ export class ReplicaStore {
         this.#told(id, document, revision),
       );
       const revisions = leaves.map(({ revision }) => revision);
-      document.shown = { leaves, digest: contributionOfLeaves(id, revisions, digest128) };
+      document.shown = { leaves, digest: digestOfLeaves(revisions, digest128) };
     }
     return document.shown;
   }

@@ -7,7 +7,6 @@
  */
 
 import type { Revision } from '../../src/document/revision.ts';
-import { contributionOfLeaves } from '../../src/leaderless/contribution.ts';
 import type { HeldRevision } from '../../src/leaderless/held-revisions.ts';
 import {
   addReadReply,
@@ -22,6 +21,7 @@ import {
   type WriteState,
   writeOutcome,
 } from '../../src/leaderless/write-coordinator.ts';
+import { digestOfLeaves } from '../../src/replication/hash-buckets.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { SeededRandom } from '../random.ts';
 import { microsecondsOf, World } from '../world.ts';
@@ -163,7 +163,7 @@ function read(
       const way = () => (to === asked[0] ? 0 : microsecondsOf(delays.message(random)));
       world.after(way(), () => {
         const held = has.has(to) ? written : old;
-        const digest = contributionOfLeaves('id', [held.revision], digest128);
+        const digest = digestOfLeaves([held.revision], digest128);
         world.after(way(), () =>
           take(addReadReply(current, { kind: 'full', from: to, digest, held: [held] })),
         );

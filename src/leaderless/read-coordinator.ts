@@ -54,7 +54,7 @@ export type ReadReply<Held extends HeldRevision> =
       readonly held: readonly Held[];
       readonly grave?: readonly Revision[] | undefined;
     }
-  /** See contribution.ts; undefined when nothing is known of the document. */
+  /** See digestOfLeaves; undefined when nothing is known of the document. */
   | { readonly kind: 'digest'; readonly from: string; readonly digest: string | undefined }
   /** It cannot answer: it is gone, or does not know its own state yet. */
   | { readonly kind: 'refused'; readonly from: string }

@@ -1,8 +1,8 @@
 /** Short revisions for tests: `held('2-b', '1-a')` is a leaf 2-b made from 1-a. */
 
 import { digestOf, generationOf, type Revision } from '../document/revision.ts';
+import { digestOfLeaves } from '../replication/hash-buckets.ts';
 import { digest128 } from '../runtime/digest.ts';
-import { contributionOfLeaves } from './contribution.ts';
 import type { HeldRevision } from './held-revisions.ts';
 
 /** Newest first. */
@@ -20,5 +20,5 @@ export function full(from: string, ...leaves: readonly HeldRevision[]) {
 export function digestOfHeld(leaves: readonly HeldRevision[]): string | undefined {
   if (leaves.length === 0) return undefined;
   const revisions = leaves.map((leaf) => leaf.revision);
-  return contributionOfLeaves('id', revisions, digest128);
+  return digestOfLeaves(revisions, digest128);
 }

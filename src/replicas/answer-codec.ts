@@ -28,7 +28,7 @@ export type Verdict =
   /** Not now. `mayBeKept`: the disk failed, and nobody knows. */
   | { readonly kind: 'refused'; readonly reason: string; readonly mayBeKept: boolean };
 
-/** What a replica holds of a document; see leaderless/contribution.ts. */
+/** What a replica holds of a document; see digestOfLeaves in replication/hash-buckets.ts. */
 export type ToldDigest =
   | { readonly kind: 'digest'; readonly digest: string }
   | { readonly kind: 'no_document' }

@@ -4,7 +4,7 @@ import type { Database } from '../database/database.ts';
 import { committedOf } from '../database/leaderless.ts';
 import { leafRevisions, wholeDocument } from '../database/whole-documents.ts';
 import type { Revision } from '../document/revision.ts';
-import { contributionOfLeaves } from '../leaderless/contribution.ts';
+import { digestOfLeaves } from '../replication/hash-buckets.ts';
 import type { HeldDocument } from './revision-codec.ts';
 
 /** Undefined when nothing is known of the document. A grave counts as the tombstones that it stands for. */
@@ -12,7 +12,7 @@ export function digestHere(database: Database, id: string): string | undefined {
   const { digest } = committedOf(database);
   const leaves = leafRevisions(committedOf(database), id);
   const held = leaves.length > 0 ? leaves : tombstonesOf(database, id);
-  return held && contributionOfLeaves(id, held, digest);
+  return held && digestOfLeaves(held, digest);
 }
 
 export function documentHere(database: Database, id: string): HeldDocument {
@@ -26,11 +26,7 @@ function tombstonesOf({ leaderless }: Database, id: string): readonly Revision[]
 }
 
 /** The digest of what a replica has sent. */
-export function digestOfHeld(
-  database: Database,
-  id: string,
-  { grave, revisions }: HeldDocument,
-): string | undefined {
+export function digestOfHeld(database: Database, { grave, revisions }: HeldDocument): string | undefined {
   const leaves = revisions.length > 0 ? revisions.map(({ revision }) => revision) : grave;
-  return leaves.length === 0 ? undefined : contributionOfLeaves(id, leaves, committedOf(database).digest);
+  return leaves.length === 0 ? undefined : digestOfLeaves(leaves, committedOf(database).digest);
 }

@@ -39,7 +39,8 @@ export class Liveness {
   readonly #options: LivenessOptions;
   readonly #detector: FailureDetector;
   readonly #known = new Map<string, Known>();
-  #order: readonly string[] = [];
+  /** The quickest peer comes first. */
+  #places: ReadonlyMap<string, number> = new Map();
   #cancelBeat: () => void = () => {};
 
   constructor(options: LivenessOptions) {
@@ -78,9 +79,9 @@ export class Liveness {
   /** Whom to ask first. */
   preferred(nodes: readonly string[]): readonly string[] {
     if (nodes.length < 2) return nodes;
-    const places = new Map(this.#order.map((peer, place) => [peer, place]));
+    const places = this.#places;
     const rank = (node: string) =>
-      (places.get(node) ?? this.#order.length) + (this.isSuspected(node) ? 1_000_000 : 0);
+      (places.get(node) ?? places.size) + (this.isSuspected(node) ? 1_000_000 : 0);
     return nodes.toSorted((a, b) => rank(a) - rank(b));
   }
 
@@ -107,7 +108,8 @@ export class Liveness {
       if (isThere(health) && !isThere(before.get(peer)?.health)) onBack(peer);
     }
     for (const peer of before.keys()) if (!this.#known.has(peer)) this.#detector.remove(peer);
-    this.#order = this.#detector.preferred([...this.#known.keys()], nowMs);
+    const order = this.#detector.preferred([...this.#known.keys()], nowMs);
+    this.#places = new Map(order.map((peer, place) => [peer, place]));
   }
 
   #beat(): void {

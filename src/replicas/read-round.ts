@@ -212,7 +212,7 @@ export class ReadRound {
   }
 
   #fullReply(from: string, told: HeldDocument): ReadReply<WholeRevision> {
-    const digest = digestOfHeld(this.#set.database, this.#id, told);
+    const digest = digestOfHeld(this.#set.database, told);
     return { kind: 'full', from, digest, held: told.revisions, grave: told.grave };
   }
 

@@ -58,7 +58,7 @@ export class ReplicaCaller {
     this.#inserts.ask(peer, items, done);
   }
 
-  /** What replicas hold of documents, as leaderless/contribution.ts digests it. */
+  /** What replicas hold of documents, as digestOfLeaves tells it. */
   digest(peer: string, name: DocumentName, done: (reply: Reply<ToldDigest>) => void): void {
     this.#digests.ask(peer, [name], done);
   }

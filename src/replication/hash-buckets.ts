@@ -47,9 +47,23 @@ export function bucketOf(idDigest: string): number {
  * derived tombstones count nothing: one replica keeps what another one only derives (document/tree-projection.ts).
  */
 export function contributionOf(idDigest: string, leaves: readonly Revision[], digest: Digest): string {
-  const told = leaves.length === 1 ? leaves : leaves.filter((leaf) => !hasDerivedForm(leaf)).sort();
-  const text = told.join(',');
-  return digest(bytesOf(`${idDigest}\n${text}`));
+  return digest(bytesOf(`${idDigest}\n${textOf(leaves)}`));
+}
+
+/**
+ * What one replica holds of one document, as 32 hex digits: what digest reads compare. It says the same of the leaves as a
+ * contribution, but nothing of the document, which whoever asks has named.
+ */
+export function digestOfLeaves(leaves: readonly Revision[], digest: Digest): string {
+  return digest(bytesOf(textOf(leaves)));
+}
+
+function textOf(leaves: readonly Revision[]): string {
+  if (leaves.length === 1) return leaves[0]!;
+  return leaves
+    .filter((leaf) => !hasDerivedForm(leaf))
+    .sort()
+    .join(',');
 }
 
 /** Sums of 128 bits, four words each, the highest first. */
