@@ -153,10 +153,13 @@ export class Catalog implements StateMachine {
     isAwaited: () => boolean,
   ): Promise<void> {
     const waiting = new Map<DatabaseRef, TurnCommand[]>();
-    for (const { index, data } of entries) {
+    for (const { index, term, data } of entries) {
       const command = decodeCommand(data);
       if (command.kind === 'create') await this.#create(index, command);
-      else if (isTurnCommand(command)) {
+      else if (command.kind === 'drop') {
+        for (const database of [...waiting.keys()]) await this.#runTurn(database, waiting);
+        await this.#drop(command.database, { index, term });
+      } else if (isTurnCommand(command)) {
         const commands = waiting.get(command.database) ?? [];
         commands.push(command);
         waiting.set(command.database, commands);
@@ -233,16 +236,30 @@ export class Catalog implements StateMachine {
     });
   }
 
+  /**
+   * Says with it that everything before is applied. Entries that a crash repeats must meet what they met the first time: a
+   * creation that lost to another of its name would win once that one is dropped.
+   */
+  async #drop(reference: DatabaseRef, position: LogPosition): Promise<void> {
+    const name = this.#names.get(reference);
+    if (name === undefined) return;
+    this.#names.delete(reference);
+    try {
+      await this.#context.databases.drop(name, [appliedOperation(position)]);
+    } catch (error) {
+      this.#names.set(reference, name);
+      throw error;
+    }
+    this.#applied = position.index;
+  }
+
   async #applyAlone(
-    command: Extract<Command, { kind: 'drop' | 'configure' | 'replace_owner' | 'chunk' | 'blob' }>,
+    command: Extract<Command, { kind: 'configure' | 'replace_owner' | 'chunk' | 'blob' }>,
   ): Promise<void> {
     const { databases } = this.#context;
     const name = this.#names.get(command.database);
     if (name === undefined) return;
     switch (command.kind) {
-      case 'drop':
-        this.#names.delete(command.database);
-        return databases.delete(name);
       case 'configure':
         return databases.configure(name, configured(databases.replication(name), command.replication));
       case 'replace_owner':

@@ -43,6 +43,8 @@ import {
 import { shownStatus } from './shown-status.ts';
 
 const APPLY_MS_MAX = 10_000;
+const droppedMeanwhile =
+  'The database was deleted again, or one of that name that was created at the same time.';
 
 export interface ClusterContext {
   readonly clock: Clock;
@@ -226,7 +228,8 @@ export class Cluster implements ClusterServices {
     const { members } = this.#group.status();
     const placed = withOwners(replication, { identity, members, place: this.#context.placeOwners });
     await this.#change({ kind: 'create', name, incarnation: identity, replication: placed });
-    // Two creations of one name at the same time: the log decided.
+    // Two creations of one name at the same time: the log decided. Which one was dropped since is known no longer.
+    if (!this.#databases.has(name)) throw failure('write_outcome_unknown', droppedMeanwhile);
     if (identityOf(this.#databases, name) !== identity) throw failure('file_exists');
   }
 

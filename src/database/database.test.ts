@@ -248,6 +248,17 @@ describe('Databases', () => {
     }
   });
 
+  it('keep one that the group creates while a request deletes what is no database yet', async () => {
+    const databases = await openTestDatabases();
+    const replication = { strategy: 'multi-leader', reference: 1, identity: 'aa' } as const;
+    const creating = databases.create('x', { incarnation: 'ab', replication });
+    await expect(databases.delete('x')).rejects.toMatchObject({ error: 'not_found' });
+    await creating;
+    expect(databases.has('x')).toBe(true);
+    await databases.drop('x', []);
+    expect(databases.has('x')).toBe(false);
+  });
+
   it('free a deleted name at once, and none of the old data shows again', async () => {
     const databases = await openTestDatabases();
     const old = await databases.create('x');

@@ -123,19 +123,25 @@ export class Databases {
     });
   }
 
-  /** The name is free again at once; the space comes back in the background. @throws TercetError not_found */
+  /**
+   * For a database of this node alone: the name is free again at once; the space comes back in the background. Looked at
+   * in its turn, because the group may be creating one of that name right now.
+   * @throws TercetError not_found, also for one of the group, which {@link drop} is for
+   */
   delete(name: string): Promise<void> {
-    return this.#oneByOne(async () => {
-      const database = this.get(name);
-      const number = this.#numbers.get(name)!;
-      await this.#context.store.commit([
-        { kind: 'delete', key: catalogKey(name) },
-        { kind: 'put', key: droppedKey(number), value: Buffer.from(name) },
-      ]);
-      this.#forget(name);
-      await database.retire();
-      this.sweepLater(number);
+    return this.#oneByOne(() => {
+      if (this.replication(name).reference !== undefined) throw noneOfItsOwn(name);
+      return this.#remove(name, []);
     });
+  }
+
+  /**
+   * What the group's log says: as {@link delete}, of a database of the group.
+   * @param withIt what becomes durable at the same moment
+   * @throws TercetError not_found
+   */
+  drop(name: string, withIt: readonly Operation[]): Promise<void> {
+    return this.#oneByOne(() => this.#remove(name, withIt));
   }
 
   /**
@@ -254,6 +260,19 @@ export class Databases {
     return database;
   }
 
+  async #remove(name: string, withIt: readonly Operation[]): Promise<void> {
+    const database = this.get(name);
+    const number = this.#numbers.get(name)!;
+    await this.#context.store.commit([
+      { kind: 'delete', key: catalogKey(name) },
+      { kind: 'put', key: droppedKey(number), value: Buffer.from(name) },
+      ...withIt,
+    ]);
+    this.#forget(name);
+    await database.retire();
+    this.sweepLater(number);
+  }
+
   #resolverOf(name: string) {
     const replication = this.replication(name);
     return replication.strategy === 'leaderless' ? replication.settings.resolver : 'siblings';
@@ -357,4 +376,11 @@ function putOf(key: Uint8Array, value: Uint8Array): Operation {
 
 function beingReplaced() {
   return failure('service_unavailable', 'A later state is taking the place of the database; try again.');
+}
+
+function noneOfItsOwn(name: string) {
+  return failure(
+    'not_found',
+    `This node alone has no database ${JSON.stringify(name)}; the cluster has one.`,
+  );
 }

@@ -148,7 +148,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     createDatabase: async (database, choice) => {
       await databases.create(database, { incarnation: 'abcd', replication: replicationOf(choice, inLog) });
     },
-    deleteDatabase: (database) => databases.delete(database),
+    deleteDatabase: (database) => databases.drop(database, []),
     setReplication: (database, choice) => databases.configure(database, replicationOf(choice, inLog)),
     replaceOwner: async () => undefined,
     promote: async (options) => {
