@@ -6,6 +6,9 @@
  *   PUT b ─┼─► [a b c] ─► n2 ─► [kept, kept, lacks_path] ─► each is told its part
  *   PUT c ─┘
  *
+ * Where many ask small questions, frames become fewer still: while `framesMax` of them are on their way to a peer, further
+ * questions wait for the next answer, and leave together. Who asks alone waits for nobody.
+ *
  * Nobody waits for a promise of their own: whoever asks is called back with the answers to what it asked, in order.
  */
 
@@ -31,6 +34,8 @@ export interface CallBatchesOptions<Item, Answer> {
    * which other connections may ask too.
    */
   readonly gather: 'callback' | 'turn';
+  /** Frames on their way to one peer at a time, where a peer answers one after the other anyway; no bound if left out. */
+  readonly framesMax?: number;
   readonly now: () => number;
   /** Told of every answer, and of every question without one. */
   readonly onReply: (peer: string, reply: 'answered' | 'unanswered', elapsedMs: number) => void;
@@ -48,6 +53,9 @@ const frameItemsMax = 1_024;
 export class CallBatches<Item, Answer> {
   readonly #options: CallBatchesOptions<Item, Answer>;
   readonly #waiting = new Map<string, Waiting<Item, Answer>[]>();
+  /** Frames that are not answered yet, by peer. */
+  readonly #underWay = new Map<string, number>();
+  #isFlushDue = false;
 
   constructor(options: CallBatchesOptions<Item, Answer>) {
     this.#options = options;
@@ -55,7 +63,8 @@ export class CallBatches<Item, Answer> {
 
   /** `done` is called once, never before this returns. */
   ask(peer: string, items: readonly Item[], done: (reply: Reply<Answer>) => void): void {
-    if (this.#waiting.size === 0) {
+    if (!this.#isFlushDue) {
+      this.#isFlushDue = true;
       const flush = () => this.#flush();
       if (this.#options.gather === 'callback') queueMicrotask(flush);
       else setImmediate(flush);
@@ -66,9 +75,17 @@ export class CallBatches<Item, Answer> {
   }
 
   #flush(): void {
-    const all = [...this.#waiting];
-    this.#waiting.clear();
-    for (const [peer, queue] of all) for (const frame of this.#inFrames(queue)) void this.#send(peer, frame);
+    this.#isFlushDue = false;
+    for (const peer of [...this.#waiting.keys()]) this.#leave(peer);
+  }
+
+  /** Sends what waits for a peer, unless enough is on its way there. */
+  #leave(peer: string): void {
+    const { framesMax = Number.POSITIVE_INFINITY } = this.#options;
+    const queue = this.#waiting.get(peer);
+    if (queue === undefined || (this.#underWay.get(peer) ?? 0) >= framesMax) return;
+    this.#waiting.delete(peer);
+    for (const frame of this.#inFrames(queue)) void this.#send(peer, frame);
   }
 
   /** The items of one question stay together. */
@@ -91,7 +108,10 @@ export class CallBatches<Item, Answer> {
 
   async #send(peer: string, frame: readonly Waiting<Item, Answer>[]): Promise<void> {
     const items = frame.length === 1 ? frame[0]!.items : frame.flatMap((waiting) => waiting.items);
+    this.#underWay.set(peer, (this.#underWay.get(peer) ?? 0) + 1);
     const reply = await this.#replyTo(peer, items);
+    this.#underWay.set(peer, this.#underWay.get(peer)! - 1);
+    this.#leave(peer);
     let at = 0;
     for (const { done, items: own } of frame) {
       done(

@@ -23,6 +23,8 @@ export interface ReplicaCallerOptions {
 /** After so long nobody waits for an answer any more, whatever the settings of a database. */
 const answerMsMax = 10_000;
 const revisionBytes = 64;
+/** A digest is answered at once, so waiting for the answer to the frame before costs less than a frame for each question. */
+const digestFramesMax = 1;
 
 export class ReplicaCaller {
   readonly #inserts: CallBatches<InsertItem, Verdict>;
@@ -41,7 +43,7 @@ export class ReplicaCaller {
       send: async (peer, items) => decodeVerdicts(await request(peer, insertKind, encodeInserts(items))),
     });
     this.#digests = new CallBatches({
-      ...{ ...rest, gather: 'turn', bytesOf: () => revisionBytes },
+      ...{ ...rest, gather: 'turn', framesMax: digestFramesMax, bytesOf: () => revisionBytes },
       send: async (peer, names) => decodeDigests(await request(peer, digestsKind, encodeNames(names))),
     });
     const documents = (kind: number) =>
