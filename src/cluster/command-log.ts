@@ -108,7 +108,7 @@ export class CommandLog {
     const policy = ack?.policy ?? settings.policy;
     const timeoutMs = ack?.timeoutMs ?? settings.timeoutMs;
     return {
-      policy: policyOf(policy, settings.followers),
+      policy: policyOf(policy, ack?.followers ?? settings.followers),
       onTimeout: ack?.onTimeout ?? settings.onTimeout,
       timeoutTicks: Math.max(1, Math.ceil(timeoutMs / this.#context.tickMs)),
     };

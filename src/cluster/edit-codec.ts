@@ -1,7 +1,8 @@
 /**
  * Edits that a follower takes to the leader, and what the leader says of them, as bytes.
  *
- *   request   u48 database │ name │ on whose behalf │ u8 ack │ u8 on timeout │ f64 milliseconds (-1: none) │ u16 count │
+ *   request   u48 database │ name │ on whose behalf │ u8 ack │ u8 followers (0: none, 255: majority) │
+ *             u8 on timeout │ f64 milliseconds (-1: none) │ u16 count │
  *             edits: id │ base (empty: none) │ idempotency key (empty: none) │ u8 deleted │ u32 length │ body
  *   answer    u8 1 │ u8 receipts │ receipts: u8 met │ policy │ u48 term │ u48 index │ f64 elapsed ms │ u8 names │ names │
  *             u16 count │ outcomes: u8 written │ revision, or code and reason of a failure
@@ -36,16 +37,22 @@ export interface EditAnswer {
 
 const policies: readonly AckWish['policy'][] = [undefined, 'async', 'semi-sync', 'sync'];
 const timeouts: readonly AckWish['onTimeout'][] = [undefined, 'block', 'degrade', 'fail'];
-const nothingWished: AckWish = { policy: undefined, onTimeout: undefined, timeoutMs: undefined };
+const nothingWished: AckWish = {
+  ...{ policy: undefined, followers: undefined, onTimeout: undefined, timeoutMs: undefined },
+};
+/** In the place of a number of followers, which is 1 to 100. */
+const noFollowers = 0;
+const majorityOfFollowers = 255;
 const bytesPerUnit = 3;
 const fixedBytes = 128;
 
 export function encodeEdits({ reference, name, onBehalfOf, ack, edits }: EditRequest): Uint8Array {
-  const { onTimeout, policy, timeoutMs = -1 } = ack ?? nothingWished;
+  const { followers = noFollowers, onTimeout, policy, timeoutMs = -1 } = ack ?? nothingWished;
   let bytesMax = fixedBytes + bytesPerUnit * (name.length + onBehalfOf.length);
   for (const { id, body } of edits) bytesMax += fixedBytes + bytesPerUnit * id.length + body.length;
   const writer = new ByteWriter(bytesMax).u48(reference).utf8(name).utf8(onBehalfOf);
-  writer.u8(policies.indexOf(policy)).u8(timeouts.indexOf(onTimeout)).f64(timeoutMs).u16(edits.length);
+  writer.u8(policies.indexOf(policy)).u8(followers === 'majority' ? majorityOfFollowers : followers);
+  writer.u8(timeouts.indexOf(onTimeout)).f64(timeoutMs).u16(edits.length);
   for (const { id, base, idempotencyKey, deleted, body } of edits) {
     writer
       .utf8(id)
@@ -62,8 +69,9 @@ export function encodeEdits({ reference, name, onBehalfOf, ack, edits }: EditReq
 export function decodeEdits(bytes: Uint8Array): EditRequest {
   const reader = new ByteReader(bytes);
   const [reference, name, onBehalfOf] = [reader.u48(), reader.utf8(), reader.utf8()];
-  const [policy, onTimeout, timeoutMs] = [policies[reader.u8()], timeouts[reader.u8()], reader.f64()];
-  const ack = { policy, onTimeout, timeoutMs: timeoutMs < 0 ? undefined : timeoutMs };
+  const [policy, followers] = [policies[reader.u8()], followersIn(reader.u8())];
+  const [onTimeout, timeoutMs] = [timeouts[reader.u8()], reader.f64()];
+  const ack = { policy, followers, onTimeout, timeoutMs: timeoutMs < 0 ? undefined : timeoutMs };
   const edits = Array.from({ length: reader.u16() }, (): DocumentEdit => {
     const [id, base, key, deleted] = [reader.utf8(), reader.utf8(), reader.utf8(), reader.u8() === 1];
     return {
@@ -145,6 +153,11 @@ function readError(reader: ByteReader): TercetError {
 }
 
 const unknownCode: ErrorCode = 'write_outcome_unknown';
+
+function followersIn(byte: number): AckWish['followers'] {
+  if (byte === noFollowers) return undefined;
+  return byte === majorityOfFollowers ? 'majority' : byte;
+}
 
 function revisionIn(text: string): Revision {
   const revision = parseRevision(text);

@@ -87,7 +87,7 @@ describe('The bytes of forwarded edits', () => {
   const edits: readonly DocumentEdit[] = [edit('é/1', { n: 1 }), { ...edit('b', {}, revision, true) }];
 
   it('say the same on the other side', () => {
-    const wish = { policy: 'sync', onTimeout: 'degrade', timeoutMs: 12.5 } as const;
+    const wish = { policy: 'semi-sync', followers: 2, onTimeout: 'degrade', timeoutMs: 12.5 } as const;
     const request = { reference: 2 ** 40, name: 'ledger', onBehalfOf: 'eyJ9', ack: wish, edits };
     const decoded = decodeEdits(encodeEdits(request));
     const plain = (each: DocumentEdit) => ({ ...each, body: Buffer.from(each.body).toString() });

@@ -164,10 +164,15 @@ describe('Writes through a log', () => {
       return { ...answer(entry, rule), outcome: 'degraded' } as ReturnType<typeof answer>;
     };
     const receipts: WriteReceipt[] = [];
-    const wish = { policy: 'sync', onTimeout: 'degrade', timeoutMs: 500 } as const;
+    const wish = { policy: 'sync', followers: undefined, onTimeout: 'degrade', timeoutMs: 500 } as const;
     await ledger.edit([edit('x', {})], { ack: wish, onReceipt: (receipt) => receipts.push(receipt) });
-    expect(rules).toEqual(['sync degrade 10']);
-    expect(receipts).toMatchObject([{ met: false, policy: 'sync', term: 1, index: 2 }]);
+    const counted = { ...wish, policy: 'semi-sync', followers: 2 } as const;
+    await ledger.edit([edit('y', {})], { ack: counted, onReceipt: (receipt) => receipts.push(receipt) });
+    expect(rules).toEqual(['sync degrade 10', 'semi_sync degrade 10']);
+    expect(receipts).toMatchObject([
+      { met: false, policy: 'sync', term: 1, index: 2 },
+      { met: false, policy: 'semi-sync(2)', term: 1, index: 3 },
+    ]);
   });
 });
 

@@ -56,6 +56,8 @@ export interface QuorumReceipt {
 
 export interface AckWish {
   readonly policy: 'async' | 'semi-sync' | 'sync' | undefined;
+  /** Of semi-sync only. */
+  readonly followers: number | 'majority' | undefined;
   readonly onTimeout: 'block' | 'degrade' | 'fail' | undefined;
   readonly timeoutMs: number | undefined;
 }

@@ -19,10 +19,16 @@ export const ackNames: readonly string[] = ['ack', 'followers', 'on_timeout', 'a
 
 /** What a request wants of its own write; undefined where it says nothing. @throws TercetError `query_parse_error` */
 export function ackWish(query: Query): AckWish | undefined {
-  if (!query.has('ack') && !query.has('on_timeout') && !query.has('ack_timeout_ms')) return undefined;
+  if (!ackNames.some((name) => query.has(name))) return undefined;
   const parameters = queryParameters(query);
+  const followers = followersOf(parameters);
+  const policy = oneOf(parameters, 'ack', policies) ?? (followers === undefined ? undefined : 'semi-sync');
+  if (followers !== undefined && policy !== 'semi-sync') {
+    throw parameters.complaint('`followers` goes with `ack=semi-sync`.');
+  }
   return {
-    policy: oneOf(parameters, 'ack', policies),
+    policy,
+    followers,
     onTimeout: oneOf(parameters, 'on_timeout', timeoutActions),
     timeoutMs: wholeNumber(parameters, 'ack_timeout_ms', { max: timeoutMsMax }),
   };

@@ -5,6 +5,7 @@ import { failure } from '../errors.ts';
 import { ackNames, ackSettings, shownAckSettings } from './ack-parameters.ts';
 import { leaderlessNames, leaderlessSettings, shownLeaderlessSettings } from './leaderless-parameters.ts';
 import { oneOf, type Parameters } from './parameters.ts';
+import type { Query } from './query.ts';
 import type { JsonObject } from './services.ts';
 
 type Strategy = ReplicationChoice['strategy'];
@@ -43,6 +44,19 @@ export function replicationChoice(
       const settings = present?.strategy === strategy ? { present: present.settings } : {};
       return { strategy, settings: leaderlessSettings(parameters, { nodes, ...settings }) };
     }
+  }
+}
+
+/** What CouchDB's clients may say of any database. */
+const couchNames: ReadonlySet<string> = new Set(['n', 'r', 'w']);
+
+/** So that nobody believes in a guarantee of another strategy. @throws TercetError `query_parse_error` */
+export function mustBeOfStrategy(query: Query, { strategy }: ReplicationChoice): void {
+  const foreign = strategies
+    .flatMap((each) => settingNames[each])
+    .find((name) => query.has(name) && !settingNames[strategy].includes(name) && !couchNames.has(name));
+  if (foreign !== undefined) {
+    throw failure('query_parse_error', `A ${strategy} database has no setting ${JSON.stringify(foreign)}.`);
   }
 }
 

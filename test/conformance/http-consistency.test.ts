@@ -161,7 +161,9 @@ describe('a write', () => {
     const query = 'ack=sync&on_timeout=degrade&ack_timeout_ms=250&receipt=true';
     const { status, headers } = await app.request('POST', `/ledger?${query}`, {});
     expect(status).toBe(201);
-    expect(group.acksWished).toEqual([{ policy: 'sync', onTimeout: 'degrade', timeoutMs: 250 }]);
+    expect(group.acksWished).toEqual([
+      { policy: 'sync', followers: undefined, onTimeout: 'degrade', timeoutMs: 250 },
+    ]);
     expect(JSON.parse(headers.get('tercet-receipt')!)).toEqual({
       ...{
         met: true,
@@ -195,6 +197,14 @@ describe('a write', () => {
     expect((await app.request('PUT', '/ledger/e1', { a: 2 })).status).toBe(409);
   });
 
+  it.each([
+    ['followers=2', 2],
+    ['ack=semi-sync&followers=majority', 'majority'],
+  ])('may ask for followers of its own, which is semi-sync: %s', async (query, followers) => {
+    expect((await app.request('POST', `/ledger?${query}`, {})).status).toBe(201);
+    expect(group.acksWished).toMatchObject([{ policy: 'semi-sync', followers }]);
+  });
+
   it('of unknown outcome says so', async () => {
     const ledger = app.databases.get('ledger');
     const edit = ledger.edit;
@@ -208,14 +218,20 @@ describe('a write', () => {
     ]);
   });
 
-  it.each(['ack=none', 'ack=', 'on_timeout=wait', 'ack_timeout_ms=0', 'ack_timeout_ms=1e9', 'receipt=yes'])(
-    'is refused when it asks for what there is not: %s',
-    async (query) => {
-      const { status, json } = await app.request('POST', `/ledger?${query}`, {});
-      expect([status, json.error]).toEqual([400, 'query_parse_error']);
-      expect(group.acksWished).toEqual([]);
-    },
-  );
+  it.each([
+    'followers=0',
+    'ack=sync&followers=1',
+    'ack=none',
+    'ack=',
+    'on_timeout=wait',
+    'ack_timeout_ms=0',
+    'ack_timeout_ms=1e9',
+    'receipt=yes',
+  ])('is refused when it asks for what there is not: %s', async (query) => {
+    const { status, json } = await app.request('POST', `/ledger?${query}`, {});
+    expect([status, json.error]).toEqual([400, 'query_parse_error']);
+    expect(group.acksWished).toEqual([]);
+  });
 });
 
 it('pages of other origins may read what answers tell', async () => {

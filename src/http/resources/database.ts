@@ -8,7 +8,7 @@ import { hasBody, holdBody } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
 import { asObject, member, parseJson } from '../json-guard.ts';
 import { objectParameters, queryParameters } from '../parameters.ts';
-import { mustBeKnown, replicationChoice, shownChoice } from '../replication-parameters.ts';
+import { mustBeKnown, mustBeOfStrategy, replicationChoice, shownChoice } from '../replication-parameters.ts';
 import { sendJson } from '../respond.ts';
 import type { JsonObject } from '../services.ts';
 import { goToLeader } from '../single-leader.ts';
@@ -36,7 +36,9 @@ async function wantedReplication(exchange: Exchange): Promise<ReplicationChoice>
   const inQuery = query.get('strategy');
   const standard = services.cluster === undefined ? 'multi-leader' : replicationDefault.strategy;
   if (inQuery !== undefined || services.cluster === undefined || !hasBody(request)) {
-    return replicationChoice(queryParameters(query), { nodes: nodesOf(exchange), standard });
+    const choice = replicationChoice(queryParameters(query), { nodes: nodesOf(exchange), standard });
+    mustBeOfStrategy(query, choice);
+    return choice;
   }
   const body = asObject(parseJson(await holdBody(exchange, settingsBytesMax), settingsDepthMax));
   const replication = asObject(member(body, 'replication') ?? {}, '`replication` must be a JSON object.');
