@@ -13,6 +13,7 @@ const status = {
     lastIndex: 100,
     lastTerm: 4,
     fencedOut: false,
+    members: [{ name: 'n2', kind: 'voter' }],
   },
 } as unknown as GroupStatus;
 
@@ -23,7 +24,7 @@ function member(name: string, answers: boolean, more: Partial<SurveyedMember> = 
 function groupOf(members: readonly SurveyedMember[], own: Partial<GroupStatus> = {}) {
   const asked: string[] = [];
   const group: Pick<Group, 'status' | 'survey' | 'promote' | 'forcePromotion'> = {
-    status: () => ({ ...status, ...own }),
+    status: () => ({ ...status, ...own, ...(asked.length > 0 && { leader: 'n2' }) }),
     survey: async () => members,
     promote: async () => {
       asked.push('promote');
@@ -45,10 +46,8 @@ it('an ordinary promotion loses nothing, and fences the leader', async () => {
   const dry = await promoteHere(group, { dryRun: true, force: false }, 'elected');
   expect(dry).toMatchObject({ ok: true, dry_run: true, uncommitted_entries_here: 10, ...plan });
   expect(asked).toEqual([]);
-  expect(await promoteHere(group, { dryRun: false, force: false }, 'elected')).toMatchObject({
-    outcome: 'elected',
-    ...plan,
-  });
+  const done = await promoteHere(group, { dryRun: false, force: false }, 'elected');
+  expect(done).toMatchObject({ outcome: 'elected', ...plan, leader: 'n2' });
   expect(asked).toEqual(['promote']);
 });
 
@@ -96,6 +95,13 @@ it('is not forced while a majority answers, and says what does it instead', asyn
     reason: expect.stringContaining('use "tercet promote n2" without --force'),
   });
   expect(asked).toEqual([]);
+});
+
+it('says before that a node cannot lead', async () => {
+  const witness = { members: [{ name: 'n2', kind: 'witness' }] } as unknown as GroupStatus;
+  const { group } = groupOf([], witness);
+  const dry = await promoteHere(group, { dryRun: true, force: false }, 'elected');
+  expect(dry).toMatchObject({ ok: false, refused: 'n2 is no voter, but a witness: promote one that is.' });
 });
 
 it('is not forced on a node that could not lead', async () => {

@@ -35,18 +35,23 @@ export async function promoteHere(
   if (removal !== undefined) throw failure('removed_from_cluster', removedText(id, removal));
   if (!force) {
     const plan = ordinaryPlan(status, leaderChoice);
-    if (dryRun) return { ok: true, dry_run: true, ...plan };
+    const obstacle = whyNoCandidate(status, status.members);
+    if (dryRun) return { ok: obstacle === undefined, ...dryRunOf(obstacle), ...plan };
     const outcome = await group.promote();
-    return { ok: outcome === 'elected' || outcome === 'already_leader', outcome, ...plan };
+    const ok = outcome === 'elected' || outcome === 'already_leader';
+    return { ok, outcome, ...plan, leader: group.status().leader };
   }
   const members = await group.survey();
   const plan = forcedPlan(status, members);
   const obstacle = whyNotForced(status, members);
-  if (dryRun)
-    return { ok: obstacle === undefined, dry_run: true, ...(obstacle && { refused: obstacle }), ...plan };
+  if (dryRun) return { ok: obstacle === undefined, ...dryRunOf(obstacle), ...plan };
   if (obstacle !== undefined) throw failure('precondition_failed', obstacle);
   const outcome = await group.forcePromotion([]);
-  return { ok: outcome === 'elected', outcome, ...plan };
+  return { ok: outcome === 'elected', outcome, ...plan, leader: group.status().leader };
+}
+
+function dryRunOf(obstacle: string | undefined): object {
+  return { dry_run: true, ...(obstacle && { refused: obstacle }) };
 }
 
 /** A leader that lives hands over when its successor has everything; an appointment does not wait for that. */
@@ -93,16 +98,24 @@ function uncommitted({ commit, lastIndex }: Pick<GroupStatus, 'commit' | 'lastIn
   return Math.max(0, lastIndex - commit);
 }
 
+/** Undefined: it may lead. */
+function whyNoCandidate(
+  { self }: Pick<GroupStatus, 'self'>,
+  members: readonly Pick<SurveyedMember, 'name' | 'kind'>[],
+): string | undefined {
+  const own = members.find(({ name }) => name === self);
+  if (own?.kind === 'voter') return undefined;
+  return `${self} is no voter${own === undefined ? '' : `, but a ${own.kind}`}: promote one that is.`;
+}
+
 /** Undefined: it may be forced. */
 function whyNotForced(
   { self, fencedOut }: GroupStatus,
   members: readonly SurveyedMember[],
 ): string | undefined {
   if (fencedOut) return `A majority went on without ${self}: it is taken in again by itself.`;
-  const own = members.find(({ name }) => name === self);
-  if (own?.kind !== 'voter') {
-    return `${self} is no voter${own === undefined ? '' : `, but a ${own.kind}`}: force one that is.`;
-  }
+  const noCandidate = whyNoCandidate({ self }, members);
+  if (noCandidate !== undefined) return noCandidate;
   const electors = members.filter(({ kind }) => kind !== 'learner');
   const reached = electors.filter(({ answers }) => answers);
   if (reached.length < majorityOf(electors.length)) return undefined;

@@ -60,12 +60,15 @@ export type Forwarded =
   /** Certainly nothing happened there, and the client has been told nothing. */
   | { readonly kind: 'not_taken'; readonly error: TercetError };
 
+/** With `always` it is waited for as long as it takes. */
+export type Patience = 'while_it_leads' | 'always' | { readonly answerMsMax: number };
+
 export interface Forwarder {
   /**
-   * @param patience whether to give up when the destination leads no longer, or wait for it whoever leads
+   * @param patience whether to give up when the destination leads no longer, or when it has not begun to answer in time
    * @throws TercetError, ClientGone when it cannot be tried again
    */
-  forward(exchange: Exchange, to: Destination, patience: 'while_it_leads' | 'always'): Promise<Forwarded>;
+  forward(exchange: Exchange, to: Destination, patience: Patience): Promise<Forwarded>;
   close(): void;
 }
 
@@ -102,7 +105,7 @@ export function createForwarder(cluster: ClusterServices): Forwarder {
         const entry = { to, outgoing };
         waiting.add(entry);
         outgoing.once('response', () => waiting.delete(entry)).once('close', () => waiting.delete(entry));
-      }
+      } else if (patience !== 'always') endUnanswered(outgoing, patience.answerMsMax);
       return relay(exchange, to, outgoing);
     },
     close: () => {
@@ -112,6 +115,11 @@ export function createForwarder(cluster: ClusterServices): Forwarder {
       agents.https.destroy();
     },
   };
+}
+
+function endUnanswered(outgoing: ClientRequest, answerMsMax: number): void {
+  const timer = setTimeout(() => outgoing.destroy(new Error('no answer in time')), answerMsMax);
+  outgoing.once('response', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
 }
 
 function open(exchange: Exchange, to: Destination, agent: HttpAgent | HttpsAgent): ClientRequest {

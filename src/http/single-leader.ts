@@ -121,8 +121,9 @@ export function accessOf({ method, segments }: Exchange): 'read' | 'write' | 'ne
 async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promise<Settled> {
   const ack = ackWish(exchange.query);
   const wantsReceipt = flag(exchange.query, 'receipt');
+  const deadline = performance.now() + leaderWaitMs;
   const isForwarded = mayForwardEdit(exchange, cluster) && (await canForwardEdit(exchange, cluster));
-  const settled = isForwarded ? 'edits_forwarded' : await goToLeader(exchange, cluster);
+  const settled = isForwarded ? 'edits_forwarded' : await goToLeader(exchange, cluster, { deadline });
   if (settled === 'answered') return settled;
   const receipts: WriteReceipt[] = [];
   exchange.writeOptions = {
@@ -208,9 +209,11 @@ function shownReceipt({ met, policy, term, index, durableOn, elapsedMs }: WriteR
 export async function goToLeader(
   exchange: Exchange,
   cluster: ClusterServices,
-  policy: 'as_configured' | 'always' = 'as_configured',
+  {
+    policy = 'as_configured',
+    deadline = performance.now() + leaderWaitMs,
+  }: { readonly policy?: 'as_configured' | 'always'; readonly deadline?: number } = {},
 ): Promise<'here' | 'answered'> {
-  const deadline = performance.now() + leaderWaitMs;
   while (true) {
     const place = await cluster.leader(Math.max(0, deadline - performance.now()));
     if (place.kind === 'here') return 'here';

@@ -1,7 +1,7 @@
 /** Leaders that vanish, fall silent or answer by halves, played by bare sockets behind a real follower. */
 
 import { createServer, type Server, type Socket } from 'node:net';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { type FakeNode, startFakeNode } from './fake-cluster.ts';
 
 type Play = (socket: Socket, received: string) => void;
@@ -59,6 +59,23 @@ const answer = (body: string): string =>
 it('a leader that vanishes with the whole request leaves its outcome unknown', async () => {
   play = (socket, text) => isWhole(text) && socket.destroy();
   expect(await put()).toEqual([503, 'write_outcome_unknown', 'unknown']);
+});
+
+it('a node that is told to lead and says nothing is not waited for without end', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const asked = new Promise<void>((resolve) => {
+      play = (_socket, text) => text.endsWith('{"node":"n1"}') && resolve();
+    });
+    const promoting = follower.app.request('POST', '/_cluster/promote', { node: 'n1' });
+    await asked;
+    await vi.advanceTimersByTimeAsync(10_000);
+    const { status, json } = await promoting;
+    expect([status, json.error]).toEqual([503, 'write_outcome_unknown']);
+    expect(json.reason).toContain('n1 does not answer');
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('so does one that resets a connection that was used before', async () => {

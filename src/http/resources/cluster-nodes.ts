@@ -88,7 +88,7 @@ async function onLeader(
   change: () => Promise<void>,
 ): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
-    if ((await goToLeader(exchange, cluster, 'always')) === 'answered') return;
+    if ((await goToLeader(exchange, cluster, { policy: 'always' })) === 'answered') return;
     try {
       await change();
       return;

@@ -1,7 +1,7 @@
 /** `/_cluster`: the group of single-leader databases, and who leads it. */
 
 import type { AckSettings } from '../../database/model.ts';
-import { failure } from '../../errors.ts';
+import { failure, TercetError } from '../../errors.ts';
 import { hasBody, holdBody } from '../body.ts';
 import type { Exchange } from '../exchange.ts';
 import { forwardedHeader } from '../forwarder.ts';
@@ -14,6 +14,8 @@ import { changeNodes, removeNode, rounded, showNodes, shownMember } from './clus
 
 const requestBytesMax = 4_096;
 const requestDepthMax = 4;
+/** An election, or a transfer to one that has to catch up. */
+const promotionMsMax = 10_000;
 
 export function showCluster(exchange: Exchange): void {
   const cluster = clusterOf(exchange);
@@ -78,7 +80,7 @@ export function changeCluster(exchange: Exchange): Promise<void> {
 }
 
 async function promote(exchange: Exchange, cluster: ClusterServices): Promise<void> {
-  const wanted = await readWanted(exchange);
+  const wanted = await readWanted(exchange, ['node', 'dry_run', 'force']);
   const node = member(wanted, 'node') ?? exchange.query.get('node');
   if (typeof node !== 'string') throw failure('bad_request', '`node` must be the name of a node.');
   const dryRun = switched(exchange, wanted, 'dry_run');
@@ -97,26 +99,45 @@ async function askNode(exchange: Exchange, name: string): Promise<void> {
     const names = [...new Set(known)].toSorted().join(', ');
     throw failure('not_found', `There is no node ${JSON.stringify(name)} here; there are ${names}.`);
   }
-  const forwarded = await forwarder.forward(exchange, peer, 'always');
+  const forwarded = await forwarder
+    .forward(exchange, peer, { answerMsMax: promotionMsMax })
+    .catch(unanswered(name));
   if (forwarded.kind === 'not_taken') {
     throw failure('service_unavailable', `The node ${name} cannot be reached; nothing was changed.`);
   }
 }
 
+/** The node may be paused, and do it when it goes on. */
+function unanswered(name: string): (cause: unknown) => never {
+  return (cause) => {
+    if (!(cause instanceof TercetError) || cause.code !== 'write_outcome_unknown') throw cause;
+    throw failure(
+      'write_outcome_unknown',
+      `${name} does not answer, and may still stand for it later: see who leads before you try again.`,
+    );
+  };
+}
+
 async function transfer(exchange: Exchange, cluster: ClusterServices): Promise<void> {
-  const wanted = await readWanted(exchange);
+  const wanted = await readWanted(exchange, ['node']);
   const node = member(wanted, 'node') ?? exchange.query.get('node');
   if (node !== undefined && typeof node !== 'string') {
     throw failure('bad_request', '`node` must be the name of a node.');
   }
-  if ((await goToLeader(exchange, cluster, 'always')) === 'answered') return;
+  if ((await goToLeader(exchange, cluster, { policy: 'always' })) === 'answered') return;
   sendJson(exchange, 200, await cluster.transfer(node));
 }
 
-/** Held, because the request may have to go on to another node. */
-async function readWanted(exchange: Exchange): Promise<JsonObject> {
+/**
+ * Held, because the request may have to go on to another node. A misspelt `dry_run` must not become the real thing.
+ * @throws TercetError `bad_request`
+ */
+async function readWanted(exchange: Exchange, known: readonly string[]): Promise<JsonObject> {
   if (!hasBody(exchange.request)) return {};
-  return asObject(parseJson(await holdBody(exchange, requestBytesMax), requestDepthMax));
+  const wanted = asObject(parseJson(await holdBody(exchange, requestBytesMax), requestDepthMax));
+  const extra = Object.keys(wanted).find((name) => !known.includes(name));
+  if (extra === undefined) return wanted;
+  throw failure('bad_request', `${JSON.stringify(extra)} means nothing here; known are ${known.join(', ')}.`);
 }
 
 function switched(exchange: Exchange, wanted: JsonObject, name: string): boolean {
