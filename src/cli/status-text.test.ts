@@ -52,11 +52,18 @@ Acknowledged: ledger semi-sync(majority), late: fail; log async, late: block
 `);
 });
 
+test('a member that takes no part in the group is told from a node that is none', () => {
+  const away = { ...follower, kind: null };
+  const text = statusText([seen('n1', leader), seen('n2', away), seen('n9', away)], plain);
+  expect(text).toMatch(/^n2 +no part/m);
+  expect(text).toMatch(/^n9 +no member/m);
+});
+
 test('what has no vote, or no documents, is shown as that', () => {
-  const rows = ['learner', 'witness', null].map((kind) => seen('n2', { ...follower, kind }));
+  const rows = ['learner', 'witness'].map((kind) => seen('n2', { ...follower, kind }));
   const text = statusText([seen('n1', leader), ...rows], plain);
   expect(text.match(/^n2 {4}(.*?) {2}/gm)?.map((row) => row.slice(6).trim())).toEqual([
-    ...['learner', 'witness', 'no member'],
+    ...['learner', 'witness'],
   ]);
 });
 

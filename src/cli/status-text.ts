@@ -131,11 +131,14 @@ function summary(leader: ShownCluster | undefined): string {
 }
 
 function rowOf({ name, url, cluster }: SeenNode, leader: ShownCluster | undefined): string[] {
-  const lag = lagText(leader?.nodes.find((member) => member.name === name));
+  const known = leader?.nodes.find((member) => member.name === name);
+  const lag = lagText(known);
   if (cluster === undefined) return [name, 'unreachable', '-', '-', lag, '-', url ?? '-'];
   const { kind, removed, role, term, applied, leader: believed } = cluster;
   const isLate = leader !== undefined && term < leader.term;
-  const shownRole = kind === 'voter' ? role : (kind ?? (removed ? 'removed' : 'no member'));
+  // A member that takes no part: its disk is full, or it was just added.
+  const withoutPart = known === undefined ? 'no member' : 'no part';
+  const shownRole = kind === 'voter' ? role : (kind ?? (removed ? 'removed' : withoutPart));
   return [
     name,
     isLate && role === 'leader' ? 'deposed' : shownRole,

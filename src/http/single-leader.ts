@@ -217,7 +217,7 @@ export async function goToLeader(
   while (true) {
     const place = await cluster.leader(Math.max(0, deadline - performance.now()));
     if (place.kind === 'here') return 'here';
-    if (place.kind === 'none') throw failure('no_leader');
+    if (place.kind === 'none') throw nobodyLeads(exchange);
     if (place.kind === 'removed') throw failure('removed_from_cluster', place.advice);
     const isForwarded = exchange.header(forwardedHeader) !== undefined;
     const { forwarder } = exchange.shared;
@@ -231,6 +231,16 @@ export async function goToLeader(
     if (!isRepeatable || performance.now() >= deadline) throw forwarded.error;
     await leaderChange(cluster, retryMs);
   }
+}
+
+/** A node whose disk takes no writes has left its part in the group, and does not know who leads. */
+function nobodyLeads({ services }: Exchange): TercetError {
+  const health = services.node.storeHealth();
+  if (health.kind === 'writable') return failure('no_leader');
+  return failure(
+    health.cause === 'disk_full' ? 'insufficient_storage' : 'disk_failure',
+    `The disk of this node takes no writes (${health.cause}), so it has no part in the cluster until it does; the write did not happen. Ask another node.`,
+  );
 }
 
 /** Whether the request can be sent a second time. */

@@ -12,8 +12,11 @@ import { digest128 } from '../../src/runtime/digest.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { systemRandom } from '../../src/runtime/system-random.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
+import type { StoreHealth } from '../../src/store/store.ts';
 
 export interface TestAppOptions {
+  /** What the node says of its disk; by itself the store of a test does not break. */
+  readonly storeHealth?: () => StoreHealth;
   readonly admins?: Readonly<Record<string, string>>;
   readonly cors?: CorsSettings;
   readonly limits?: Partial<HttpLimits>;
@@ -81,7 +84,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     node: {
       ...{ name: options.name ?? 'n1', peers: options.peers ?? [], region: undefined },
       ...{ clusterUuid: 'c'.repeat(32), version: '0.1.0' },
-      storeHealth: () => store.health(),
+      storeHealth: options.storeHealth ?? (() => store.health()),
     },
     http: { cors: options.cors, limits: { ...limits, ...options.limits } },
     reportDefect: (error) => defects.push(error),

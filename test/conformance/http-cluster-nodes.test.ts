@@ -124,6 +124,17 @@ describe('a single-leader database', () => {
   });
 });
 
+it('a node that has no part in the group because its disk is full says that, not that nobody leads', async () => {
+  const storeHealth = () => ({ kind: 'read_only', cause: 'disk_full', detail: '' }) as const;
+  const node = await startFakeNode('n1', { storeHealth });
+  node.group.place = { kind: 'none' };
+  const { status, json, headers } = await node.app.request('PUT', '/nobody');
+  expect([status, json.error, headers.get('tercet-write')]).toEqual([
+    ...[507, 'insufficient_storage', 'did_not_happen'],
+  ]);
+  await node.app.close();
+});
+
 describe('a multi-leader database', () => {
   it('has its settings changed, and is dropped, at the leader', async () => {
     for (const { app, group } of [leader, follower]) {
