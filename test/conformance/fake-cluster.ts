@@ -26,6 +26,8 @@ export interface FakeGroup {
   status: Partial<ClusterStatus>;
   policies: ReadonlyMap<string, AckSettings>;
   isWitness: boolean;
+  /** True says so only: there is nobody to take an edit to. */
+  forwardsEdits: boolean;
   readonly acksWished: (AckWish | undefined)[];
   readonly barriers: { count: number };
   readonly promotions: object[];
@@ -64,6 +66,7 @@ function fakeGroup(listeners: ReadonlySet<() => void>): FakeGroup {
     status: {},
     policies: new Map(),
     isWitness: false,
+    forwardsEdits: false,
     ...{ acksWished: [], barriers: { count: 0 }, promotions: [], transfers: [], nodeChanges: [] },
     lead: (place) => {
       group.place = place;
@@ -114,7 +117,9 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     get followerWrites() {
       return group.followerWrites;
     },
-    forwardsEdits: false,
+    get forwardsEdits() {
+      return group.forwardsEdits;
+    },
     ...{ leaderChoice: 'elected', readLease: false },
     policies: () => group.policies,
     hasDocuments: () => !group.isWitness,

@@ -1,6 +1,8 @@
 /** Leaders that vanish, fall silent or answer by halves, played by bare sockets behind a real follower. */
 
 import { createServer, type Server, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { type FakeNode, startFakeNode } from './fake-cluster.ts';
 
@@ -75,6 +77,25 @@ it('a node that is told to lead and says nothing is not waited for without end',
     expect(json.reason).toContain('n1 does not answer');
   } finally {
     vi.useRealTimers();
+  }
+});
+
+it('a write waits for a leader once, whatever it tries', async () => {
+  follower.group.place = { kind: 'none' };
+  follower.group.forwardsEdits = true;
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const startedAt = performance.now();
+  const now = vi.spyOn(performance, 'now').mockReturnValue(startedAt);
+  try {
+    const writing = put();
+    while (follower.group.listening() < 2) await setImmediate();
+    now.mockReturnValue(startedAt + 2_000);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await writing).toEqual([503, 'no_leader', 'did_not_happen']);
+  } finally {
+    now.mockRestore();
+    vi.useRealTimers();
+    follower.group.forwardsEdits = false;
   }
 });
 
