@@ -156,14 +156,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     deleteDatabase: (database) => databases.drop(database, []),
     setReplication: (database, choice) => databases.configure(database, replicationOf(choice, inLog)),
     replaceOwner: async () => undefined,
-    promote: async (options) => {
-      group.promotions.push(options);
-      return { ok: true, outcome: 'elected' };
-    },
-    transfer: async (to) => {
-      group.transfers.push(to);
-      return { ok: true, outcome: 'done' };
-    },
+    ...leadership(group),
     peerHeaders: (request) => ({
       [peerProofHeader]: provePeer(secret, name, request, Date.now()),
       [onBehalfOfHeader]: request.onBehalfOf,
@@ -178,6 +171,19 @@ function statusOf(name: string, { applied, place, status }: FakeGroup): ClusterS
     ...{ hasQuorum: leader !== undefined, commit: applied.index, applied: applied.index },
     ...{ epochs: [], members: [], kind: 'voter', quorum: undefined },
     ...status,
+  };
+}
+
+function leadership(group: FakeGroup): Pick<ClusterServices, 'promote' | 'transfer'> {
+  return {
+    promote: async (options) => {
+      group.promotions.push(options);
+      return { ok: true, outcome: 'elected' };
+    },
+    transfer: async (to) => {
+      group.transfers.push(to);
+      return { ok: true, outcome: 'done' };
+    },
   };
 }
 
