@@ -86,8 +86,7 @@ export function checkReads({ records, finals, oracle }: LeaderlessEvidence): Vio
 
 /**
  * With blocking repair and reads that overlap, nobody sees less than somebody saw before, until the document is forgotten
- * as deleted. A disk that is lost changes that only where a read asks fewer than a write: what R replicas hold one of
- * N - W + 1 others has, unless W > R.
+ * as deleted, or what was seen was on few disks and one of these is lost.
  */
 export function checkMonotonic({ records, oracle }: LeaderlessEvidence): Violation[] {
   const reads = answeredReads(records).filter(
@@ -100,7 +99,7 @@ export function checkMonotonic({ records, oracle }: LeaderlessEvidence): Violati
       if (earlier.id !== later.id || earlier.at >= later.invokedAt) return [];
       if (earlier.settings.r + later.settings.r <= earlier.settings.n) return [];
       if (later.at >= (firstGraves.get(later.id) ?? Number.POSITIVE_INFINITY)) return [];
-      if (later.at >= firstWipe && earlier.settings.w > earlier.settings.r) return [];
+      if (later.at >= firstWipe && !outlivesDisk(earlier.settings)) return [];
       const seen = later.answer.leaves.map(({ revision }) => revision);
       // A derived tombstone is no revision: it is shown as long as the merge that it stands for is the last.
       const leaves = earlier.answer.leaves.filter(({ revision }) => !hasDerivedForm(revision));
@@ -115,6 +114,15 @@ export function checkMonotonic({ records, oracle }: LeaderlessEvidence): Violati
       ];
     }),
   );
+}
+
+/**
+ * Whether what R replicas hold is still read once one of them has lost its disk: it is filled from N - W + 1 others, or
+ * from all of them where there are fewer, and R - 1 of the others have it.
+ */
+function outlivesDisk({ n, r, w }: LeaderlessSettings): boolean {
+  const others = n - 1;
+  return Math.min(n - w + 1, others) + (r - 1) > others;
 }
 
 /** Leaves are siblings only where nobody knew of the other. */
