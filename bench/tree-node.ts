@@ -1,6 +1,6 @@
 /**
- * `tree-node.ts PORT DIRECTORY plain|tree`: one database over HTTP whose writes go straight into the store, with a hash tree
- * or without. A real leaderless database also asks its replicas, which would hide what the tree costs.
+ * `tree-node.ts PORT DIRECTORY plain|tree`: a leaderless database over HTTP whose writes go straight into the store, and whose
+ * hash tree is kept or not. A real one also asks its replicas, which would hide what the tree costs.
  */
 
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { createAccess } from '../src/access/access.ts';
 import { limits } from '../src/config.ts';
 import type { CreateOptions, Databases } from '../src/database/databases.ts';
 import { openDatabases } from '../src/database/databases.ts';
+import { LeaderlessTurn } from '../src/database/leaderless-turn.ts';
 import { createApp } from '../src/http/app.ts';
 import { settingsFrom } from '../src/leaderless/presets.ts';
 import { digest128 } from '../src/runtime/digest.ts';
@@ -43,8 +44,9 @@ export async function openStore(
 
 async function serve(port: number, directory: string, kind: string): Promise<void> {
   const { databases } = await openStore(join(directory, 'data'));
-  if (kind === 'tree') await databases.create(database, leaderless);
-  else await databases.create(database);
+  await databases.create(database, leaderless);
+  // Stamps and the rest stay: what is compared differs in the tree alone.
+  if (kind === 'plain') LeaderlessTurn.prototype.replaced = () => {};
   const access = await createAccess({
     ...{ admins: new Map(), readUser: () => undefined, secret: undefined, clock: systemClock },
     cookieSecret: Buffer.from('for one measurement'),
