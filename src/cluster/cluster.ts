@@ -18,6 +18,7 @@ import type {
   ClusterStatus,
   GroupPosition,
   LeaderPlace,
+  OwnerReplacement,
 } from '../http/services.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
@@ -35,7 +36,6 @@ import {
   canOwn,
   identityOf,
   mustKeepOwners,
-  type OwnerReplacement,
   type PlaceOwners,
   replacingOwner,
   withOwners,

@@ -13,6 +13,7 @@
 import type { Databases } from '../database/databases.ts';
 import type { ReplicaOwner, Replication, ReplicationChoice } from '../database/model.ts';
 import { failure } from '../errors.ts';
+import type { OwnerReplacement } from '../http/services.ts';
 import { digest128 } from '../runtime/digest.ts';
 import type { DatabaseRef } from './commands.ts';
 import type { MemberStatus } from './group.ts';
@@ -92,12 +93,6 @@ export function mustKeepOwners(present: ReplicationChoice, wanted: ReplicationCh
   if (present.strategy !== 'leaderless' || wanted.strategy !== 'leaderless') return;
   const { n } = present.settings;
   if (wanted.settings.n !== n) throw failure('bad_request', `The database keeps its n=${n} replicas.`);
-}
-
-/** A node that takes the place of an owner that is gone for good. */
-export interface OwnerReplacement {
-  readonly node: string;
-  readonly by: string;
 }
 
 /**

@@ -180,6 +180,12 @@ export interface ClusterNodes {
   remove(name: string): Promise<void>;
 }
 
+/** A node that takes the place of an owner of a leaderless database that is gone for good. */
+export interface OwnerReplacement {
+  readonly node: string;
+  readonly by: string;
+}
+
 /** Single-leader databases; a node without them has no cluster services. */
 export interface ClusterServices {
   status(): ClusterStatus;
@@ -233,7 +239,7 @@ export interface ClusterServices {
    */
   replaceOwner(
     name: string,
-    replacement: { readonly node: string; readonly by: string },
+    replacement: OwnerReplacement,
     confirmRemoved: () => Promise<void>,
   ): Promise<void>;
   /**

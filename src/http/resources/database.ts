@@ -10,7 +10,7 @@ import { asObject, member, parseJson } from '../json-guard.ts';
 import { objectParameters, queryParameters } from '../parameters.ts';
 import { mustBeKnown, mustBeOfStrategy, replicationChoice, shownChoice } from '../replication-parameters.ts';
 import { sendJson } from '../respond.ts';
-import type { JsonObject } from '../services.ts';
+import type { JsonObject, OwnerReplacement } from '../services.ts';
 import { goToLeader } from '../single-leader.ts';
 import { shownReplica } from './anti-entropy.ts';
 
@@ -168,10 +168,7 @@ async function replaceOwner(exchange: Exchange, { name, present, wanted }: Owner
 }
 
 /** @throws TercetError `bad_request` */
-function changeOf(
-  owners: readonly string[],
-  wanted: JsonObject,
-): { readonly node: string; readonly by: string } | undefined {
+function changeOf(owners: readonly string[], wanted: JsonObject): OwnerReplacement | undefined {
   if (Object.keys(wanted).length > 1) throw failure('bad_request', '`owners` is changed by itself.');
   const list = member(wanted, 'owners');
   const named = Array.isArray(list) ? list.filter((node) => typeof node === 'string') : [];
