@@ -4,9 +4,10 @@
  *   request   u48 database │ name │ on whose behalf │ u8 ack │ u8 followers (0: none, 255: majority) │
  *             u8 on timeout │ f64 milliseconds (-1: none) │ u16 count │
  *             edits: id │ base (empty: none) │ idempotency key (empty: none) │ u8 deleted │ u32 length │ body
- *   answer    u8 1 │ u8 receipts │ receipts: u8 met │ policy │ u48 term │ u48 index │ f64 elapsed ms │ u8 names │ names │
- *             u16 count │ outcomes: u8 written │ revision, or code and reason of a failure
- *             u8 0 │ code │ reason                          the whole failed
+ *   answer    u8 1 │ u16 receipts │ receipts: u8 met │ policy │ u48 term │ u48 index │ f64 elapsed ms │ u8 names │ names │
+ *             u16 count │ answers: u8 0, code, reason (failed) or u8 1, revision (written), u16 place of its receipt │
+ *                         u8 2, code, reason (refused: it has no outcome)
+ *             u8 0 │ code │ reason                          the whole was refused
  *
  * Texts are UTF-8 behind their length.
  */
@@ -29,11 +30,15 @@ export interface EditRequest {
   readonly edits: readonly DocumentEdit[];
 }
 
-export interface EditAnswer {
-  readonly receipts: readonly WriteReceipt[];
-  /** In the order of the edits. */
-  readonly outcomes: readonly EditOutcome[];
-}
+/** What became of one edit: `refused` is what the leader threw instead of an outcome. */
+export type EditAnswer =
+  | {
+      readonly kind: 'done';
+      readonly outcome: EditOutcome;
+      /** Edits that were logged together share one. */
+      readonly receipt: WriteReceipt | undefined;
+    }
+  | { readonly kind: 'refused'; readonly error: TercetError };
 
 const policies: readonly AckWish['policy'][] = [undefined, 'async', 'semi-sync', 'sync'];
 const timeouts: readonly AckWish['onTimeout'][] = [undefined, 'block', 'degrade', 'fail'];
@@ -45,6 +50,9 @@ const noFollowers = 0;
 const majorityOfFollowers = 255;
 const bytesPerUnit = 3;
 const fixedBytes = 128;
+const answerKinds = { failed: 0, written: 1, refused: 2 } as const;
+/** In the place of a receipt. */
+const noReceipt = 0xffff;
 
 export function encodeEdits({ reference, name, onBehalfOf, ack, edits }: EditRequest): Uint8Array {
   const { followers = noFollowers, onTimeout, policy, timeoutMs = -1 } = ack ?? nothingWished;
@@ -71,44 +79,65 @@ export function decodeEdits(bytes: Uint8Array): EditRequest {
   const [reference, name, onBehalfOf] = [reader.u48(), reader.utf8(), reader.utf8()];
   const [policy, followers] = [policies[reader.u8()], followersIn(reader.u8())];
   const [onTimeout, timeoutMs] = [timeouts[reader.u8()], reader.f64()];
+  const isWish = policy !== undefined || followers !== undefined || onTimeout !== undefined || timeoutMs >= 0;
   const ack = { policy, followers, onTimeout, timeoutMs: timeoutMs < 0 ? undefined : timeoutMs };
-  const edits = Array.from({ length: reader.u16() }, (): DocumentEdit => {
-    const [id, base, key, deleted] = [reader.utf8(), reader.utf8(), reader.utf8(), reader.u8() === 1];
-    return {
-      ...{ id, base: base === '' ? undefined : revisionIn(base), deleted },
-      ...{ body: reader.bytes(reader.u32()), attachments: [] },
-      ...(key !== '' && { idempotencyKey: key }),
-    };
-  });
+  const edits: DocumentEdit[] = [];
+  for (let left = reader.u16(); left > 0; left -= 1) edits.push(readEdit(reader));
   reader.end();
-  return { reference, name, onBehalfOf, ack, edits };
+  return { reference, name, onBehalfOf, ack: isWish ? ack : undefined, edits };
 }
 
-export function encodeAnswer({ receipts, outcomes }: EditAnswer): Uint8Array {
-  const texts = [
-    ...receipts.flatMap(({ policy, durableOn }) => [policy, ...durableOn]),
-    ...outcomes.map((outcome) => (outcome.kind === 'written' ? outcome.revision : outcome.error.reason)),
-  ];
-  const items = 1 + receipts.length + outcomes.length + texts.length;
-  const units = texts.reduce((sum, text) => sum + text.length, 0);
-  const writer = new ByteWriter(fixedBytes * items + bytesPerUnit * units);
-  writer.u8(1).u8(receipts.length);
-  for (const { met, policy, term, index, elapsedMs, durableOn } of receipts) {
-    writer
-      .u8(met ? 1 : 0)
-      .utf8(policy)
-      .u48(term)
-      .u48(index)
-      .f64(elapsedMs)
-      .u8(durableOn.length);
-    for (const name of durableOn) writer.utf8(name);
+function readEdit(reader: ByteReader): DocumentEdit {
+  const [id, base, key, deleted] = [reader.utf8(), reader.utf8(), reader.utf8(), reader.u8() === 1];
+  const edit = {
+    ...{ id, base: base === '' ? undefined : revisionIn(base), deleted },
+    ...{ body: reader.bytes(reader.u32()), attachments: [] },
+  };
+  return key === '' ? edit : { ...edit, idempotencyKey: key };
+}
+
+export function encodeAnswers(answers: readonly EditAnswer[]): Uint8Array {
+  const receipts: WriteReceipt[] = [];
+  let bytesMax = fixedBytes;
+  for (const answer of answers) {
+    bytesMax += fixedBytes + bytesPerUnit * textOf(answer).length;
+    const receipt = answer.kind === 'done' ? answer.receipt : undefined;
+    if (receipt === undefined || receipts.includes(receipt)) continue;
+    receipts.push(receipt);
+    const units = receipt.durableOn.reduce((sum, { length }) => sum + length, receipt.policy.length);
+    bytesMax += fixedBytes + bytesPerUnit * (units + receipt.durableOn.length);
   }
-  writer.u16(outcomes.length);
-  for (const outcome of outcomes) {
-    if (outcome.kind === 'written') writer.u8(1).utf8(outcome.revision);
-    else writeError(writer.u8(0), outcome.error);
-  }
+  const writer = new ByteWriter(bytesMax).u8(1).u16(receipts.length);
+  for (const receipt of receipts) writeReceipt(writer, receipt);
+  writer.u16(answers.length);
+  for (const answer of answers) writeAnswer(writer, answer, receipts);
   return writer.written();
+}
+
+function textOf(answer: EditAnswer): string {
+  if (answer.kind === 'refused') return answer.error.reason;
+  return answer.outcome.kind === 'written' ? answer.outcome.revision : answer.outcome.error.reason;
+}
+
+function writeReceipt(writer: ByteWriter, receipt: WriteReceipt): void {
+  const { met, policy, term, index, elapsedMs, durableOn } = receipt;
+  writer
+    .u8(met ? 1 : 0)
+    .utf8(policy)
+    .u48(term)
+    .u48(index)
+    .f64(elapsedMs)
+    .u8(durableOn.length);
+  for (const name of durableOn) writer.utf8(name);
+}
+
+function writeAnswer(writer: ByteWriter, answer: EditAnswer, receipts: readonly WriteReceipt[]): void {
+  if (answer.kind === 'refused') writeError(writer.u8(answerKinds.refused), answer.error);
+  else if (answer.outcome.kind === 'failed') writeError(writer.u8(answerKinds.failed), answer.outcome.error);
+  else {
+    const place = answer.receipt === undefined ? noReceipt : receipts.indexOf(answer.receipt);
+    writer.u8(answerKinds.written).utf8(answer.outcome.revision).u16(place);
+  }
 }
 
 export function encodeRefusal(error: TercetError): Uint8Array {
@@ -120,19 +149,31 @@ export function encodeRefusal(error: TercetError): Uint8Array {
 
 /**
  * @param edits what was asked for
- * @throws TercetError what the leader threw; GarbageError
+ * @throws TercetError why all of it was refused; GarbageError
  */
-export function decodeAnswer(bytes: Uint8Array, edits: readonly DocumentEdit[]): EditAnswer {
+export function decodeAnswers(bytes: Uint8Array, edits: readonly DocumentEdit[]): EditAnswer[] {
   const reader = new ByteReader(bytes);
   if (reader.u8() === 0) throw readError(reader);
-  const receipts = Array.from({ length: reader.u8() }, () => readReceipt(reader));
+  const receipts: WriteReceipt[] = [];
+  for (let left = reader.u16(); left > 0; left -= 1) receipts.push(readReceipt(reader));
   if (reader.u16() !== edits.length) throw new GarbageError('an answer to other edits');
-  const outcomes = edits.map(({ id }): EditOutcome => {
-    if (reader.u8() === 1) return { kind: 'written', id, revision: revisionIn(reader.utf8()) };
-    return { kind: 'failed', id, error: readError(reader) };
-  });
+  const answers = edits.map(({ id }) => readAnswer(reader, id, receipts));
   reader.end();
-  return { receipts, outcomes };
+  return answers;
+}
+
+function readAnswer(reader: ByteReader, id: string, receipts: readonly WriteReceipt[]): EditAnswer {
+  const kind = reader.u8();
+  if (kind === answerKinds.written) {
+    const outcome = { kind: 'written', id, revision: revisionIn(reader.utf8()) } as const;
+    const place = reader.u16();
+    const receipt = receipts[place];
+    if (receipt === undefined && place !== noReceipt) throw new GarbageError('a receipt that is missing');
+    return { kind: 'done', outcome, receipt };
+  }
+  const error = readError(reader);
+  if (kind === answerKinds.refused) return { kind: 'refused', error };
+  return { kind: 'done', outcome: { kind: 'failed', id, error }, receipt: undefined };
 }
 
 function readReceipt(reader: ByteReader): WriteReceipt {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AckSettings, DocumentEdit } from '../database/model.ts';
 import { bodyValue, edit } from '../database/test-database.ts';
@@ -6,8 +7,8 @@ import type { Revision } from '../document/revision.ts';
 import { failure } from '../errors.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import { until } from '../runtime/test-peers.ts';
-import { decodeAnswer, decodeEdits, encodeAnswer, encodeEdits, encodeRefusal } from './edit-codec.ts';
-import { ForwardedEdits } from './forwarded-edits.ts';
+import { decodeAnswers, decodeEdits, encodeAnswers, encodeEdits, encodeRefusal } from './edit-codec.ts';
+import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import { closeClusterNodes, leaderAmong, startClusterNode } from './test-clusters.ts';
 
 const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout: 'fail', timeoutMs: 10_000 };
@@ -39,8 +40,11 @@ describe('Edits that a follower forwards', () => {
       code: 'forbidden',
     });
     const design = edit('_design/x', {});
-    for (const unfit of [ledger.edit([first], {}), ledger.edit([design], options)])
-      await expect(unfit).rejects.toMatchObject({ code: 'not_leader', writeOutcome: 'did_not_happen' });
+    const notThere = { code: 'not_leader', writeOutcome: 'did_not_happen' };
+    await Promise.all([
+      expect(ledger.edit([first], {})).rejects.toMatchObject(notThere),
+      expect(ledger.edit([design], options)).rejects.toMatchObject(notThere),
+    ]);
   });
 });
 
@@ -52,7 +56,7 @@ describe('A leader that does not answer', () => {
     return () => {};
   };
 
-  function forwarding(request: () => Promise<Uint8Array>) {
+  function forwarding(request: ForwardedEditsContext['request']) {
     const leads: { name: string | undefined } = { name: 'n1' };
     const forwarded = new ForwardedEdits({
       clock: { now: () => 0, monotonic: () => 0, after: (_, end) => keep(timers, end) },
@@ -61,16 +65,39 @@ describe('A leader that does not answer', () => {
       onLeaderChange: (listener) => keep(listeners, listener),
     });
     const write = { name: 'ledger', reference: 7, settings: ack, edits: [edit('x', {})] };
-    return { leads, outcome: () => forwarded.forward(write, { onBehalfOf: 'kim' }) };
+    return { forwarded, leads, outcome: () => forwarded.forward(write, { onBehalfOf: 'kim' }) };
   }
 
   it('leaves the edit unknown once another leads, or nobody', async () => {
     const { leads, outcome } = forwarding(() => new Promise(() => {}));
     const waiting = outcome();
+    await setImmediate();
     leads.name = undefined;
     for (const listener of listeners) listener();
     for (const end of timers) end();
     await expect(waiting).rejects.toMatchObject({ code: 'write_outcome_unknown' });
+  });
+
+  it('has been asked once for all edits of one moment and author', async () => {
+    const asked: string[][] = [];
+    const { forwarded } = forwarding((_, bytes) => {
+      asked.push(decodeEdits(bytes).edits.map(({ id }) => id));
+      return Promise.reject(new PeerRequestError('refused', 'not_delivered', ''));
+    });
+    const forward = (id: string, onBehalfOf: string) =>
+      forwarded.forward(
+        { name: 'ledger', reference: 7, settings: ack, edits: [edit(id, {})] },
+        { onBehalfOf },
+      );
+    await Promise.allSettled([forward('a', 'kim'), forward('b', 'kim'), forward('c', 'lee')]);
+    expect(asked).toEqual([['a', 'b'], ['c']]);
+  });
+
+  it('is not sent what it was meant for while it led', async () => {
+    const { leads, outcome } = forwarding(() => expect.unreachable());
+    const gathered = outcome();
+    leads.name = 'n2';
+    await expect(gathered).rejects.toMatchObject({ code: 'not_leader', writeOutcome: 'did_not_happen' });
   });
 
   it('is told from one that certainly did not begin', async () => {
@@ -101,19 +128,27 @@ describe('The bytes of forwarded edits', () => {
       durableOn: ['n1', 'n2'],
     };
     const error = failure('conflict');
-    const answer = {
-      receipts: [receipt],
-      outcomes: [
-        { kind: 'written', id: 'é/1', revision },
-        { kind: 'failed', id: 'b', error },
-      ] as const,
-    };
-    expect(decodeAnswer(encodeAnswer(answer), edits)).toEqual(answer);
+    const answers = [
+      { kind: 'done', outcome: { kind: 'written', id: 'é/1', revision }, receipt },
+      { kind: 'done', outcome: { kind: 'failed', id: 'b', error }, receipt: undefined },
+    ] as const;
+    expect(decodeAnswers(encodeAnswers(answers), edits)).toEqual(answers);
+    const alike = [
+      { kind: 'done', outcome: { kind: 'written', id: 'é/1', revision }, receipt },
+      { kind: 'done', outcome: { kind: 'written', id: 'b', revision }, receipt },
+    ] as const;
+    const shared = encodeAnswers(alike);
+    expect(shared.length).toBeLessThan(
+      encodeAnswers(alike.map((each) => ({ ...each, receipt: { ...receipt } }))).length,
+    );
+    expect(decodeAnswers(shared, edits)).toEqual(alike);
+    const refused = [answers[0], { kind: 'refused', error }] as const;
+    expect(decodeAnswers(encodeAnswers(refused), edits)).toEqual(refused);
   });
 
   it('carry the failure of all, and end where they should', () => {
     const error = failure('forbidden', 'Nein, für dich nicht.');
-    expect(() => decodeAnswer(encodeRefusal(error), edits)).toThrow(error);
+    expect(() => decodeAnswers(encodeRefusal(error), edits)).toThrow(error);
     const bytes = encodeEdits({ reference: 1, name: 'x', onBehalfOf: '', ack: undefined, edits });
     for (let length = 0; length < bytes.length; length += 1)
       expect(() => decodeEdits(bytes.subarray(0, length))).toThrow('too early');

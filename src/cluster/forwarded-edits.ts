@@ -4,8 +4,9 @@
  *   client ──► follower: who asks, what does it say? ──► leader: may they, is it a leaf? ──► the log
  *                  └────────────── status, headers ◄── revision or conflict, receipt ◄──────────┘
  *
- * Edits go over the stream between the nodes, all of a turn in one piece, and their bodies are parsed once. Only edits
- * without contents of attachments go this way; HTTP takes everything else to the leader as a whole (http/forwarder.ts).
+ * Edits go over the stream between the nodes, those of one moment and one author in one frame, and their bodies are parsed
+ * once. Each is an edit of its own all the same: the leader checks, logs and judges it by itself. Only edits without contents
+ * of attachments go this way; HTTP takes everything else to the leader as a whole (http/forwarder.ts).
  *
  * 1. `not_leader` says that the leader did not begin: the request may be taken to it, or to the next one, as a whole.
  * 2. What was sent and is not answered is unknown; also when another has led, or nobody, for a moment.
@@ -14,19 +15,19 @@
 import type { Database } from '../database/database.ts';
 import type { Databases } from '../database/databases.ts';
 import type { AckSettings, DocumentEdit, EditOutcome } from '../database/model.ts';
-import type { WriteOptions, WriteReceipt } from '../database/writes.ts';
-import { failure, TercetError } from '../errors.ts';
+import type { AckWish, WriteOptions, WriteReceipt } from '../database/writes.ts';
+import { assert, failure, TercetError } from '../errors.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { DatabaseRef } from './commands.ts';
 import {
-  decodeAnswer,
+  decodeAnswers,
   decodeEdits,
   type EditAnswer,
   type EditRequest,
-  encodeAnswer,
+  encodeAnswers,
   encodeEdits,
   encodeRefusal,
 } from './edit-codec.ts';
@@ -35,6 +36,9 @@ import {
 const GRACE_MS = 1_000;
 /** Beyond its acknowledgement an edit may wait for the writes of its document before it. */
 const ANSWER_SLACK_MS = 70_000;
+/** One frame carries at most this many edits and roughly this many bytes of bodies. */
+const FRAME_EDITS = 256;
+const FRAME_BYTES = 1_000_000;
 
 export interface ForwardedEditsContext {
   readonly clock: Clock;
@@ -56,10 +60,27 @@ export interface EditsToForward {
   readonly edits: readonly DocumentEdit[];
 }
 
+/** An edit that waits for the frame of its moment. */
+interface Gathered {
+  readonly edit: DocumentEdit;
+  readonly onReceipt: WriteOptions['onReceipt'];
+  readonly resolve: (outcomes: EditOutcome[]) => void;
+  readonly reject: (cause: unknown) => void;
+}
+
+/** What edits of one frame have in common. */
+interface Frame extends Omit<EditRequest, 'edits'> {
+  readonly leader: string;
+  readonly timeoutMs: number;
+  readonly gathered: Gathered[];
+  bodyBytes: number;
+}
+
 export class ForwardedEdits {
   readonly #context: ForwardedEditsContext;
   /** What gives up an edit, by the leader that has it. */
   readonly #waiting = new Map<(error: TercetError) => void, string>();
+  readonly #frames = new Map<string, Frame>();
   readonly #stop: () => void;
   #cancel: () => void = () => {};
 
@@ -82,29 +103,74 @@ export class ForwardedEdits {
     { ack, onBehalfOf, onReceipt }: WriteOptions,
   ): Promise<EditOutcome[]> {
     const leader = this.#context.leader();
-    const isPlain = edits.length === 1 && edits.every(isPlainEdit);
+    const [edit] = edits;
+    const isPlain = edit !== undefined && edits.length === 1 && isPlainEdit(edit);
     const isBounded = (ack?.onTimeout ?? settings.onTimeout) !== 'block';
     if (leader === undefined || onBehalfOf === undefined || !isPlain || !isBounded)
       throw failure('not_leader', 'Only the leader takes this write, as a whole; it did not happen.');
     const timeoutMs = (ack?.timeoutMs ?? settings.timeoutMs) + ANSWER_SLACK_MS;
-    const bytes = encodeEdits({ reference, name, onBehalfOf, ack, edits });
-    const { receipts, outcomes } = answerIn(await this.#ask(leader, bytes, timeoutMs), edits, leader);
-    for (const receipt of receipts) onReceipt?.(receipt);
-    return [...outcomes];
+    return new Promise((resolve, reject) => {
+      const frame = this.#frameFor({ leader, reference, name, onBehalfOf, ack, timeoutMs });
+      frame.gathered.push({ edit, onReceipt, resolve, reject });
+      frame.bodyBytes += edit.body.length;
+    });
+  }
+
+  /** The frame of this moment with these properties that still has room. */
+  #frameFor(common: Omit<Frame, 'gathered' | 'bodyBytes'>): Frame {
+    const { ack, leader, onBehalfOf, reference, timeoutMs } = common;
+    const name = `${reference} ${timeoutMs} ${leader} ${onBehalfOf} ${ack === undefined ? '' : JSON.stringify(ack)}`;
+    const known = this.#frames.get(name);
+    const hasRoom = known && known.gathered.length < FRAME_EDITS && known.bodyBytes < FRAME_BYTES;
+    if (hasRoom) return known;
+    if (known !== undefined) void this.#send(known);
+    // At the end of this moment, so that edits that were read together leave together.
+    else if (this.#frames.size === 0) setImmediate(() => this.#flush());
+    const frame = { ...common, gathered: [], bodyBytes: 0 };
+    this.#frames.set(name, frame);
+    return frame;
+  }
+
+  #flush(): void {
+    const frames = [...this.#frames.values()];
+    this.#frames.clear();
+    for (const frame of frames) void this.#send(frame);
+  }
+
+  async #send({ gathered, leader, timeoutMs, ...common }: Frame): Promise<void> {
+    const edits = gathered.map(({ edit }) => edit);
+    try {
+      // Replaced since the edits were gathered: nobody would give up what is sent to it now.
+      if (this.#context.leader() !== leader) throw notSent(leader);
+      const bytes = await this.#ask(leader, encodeEdits({ ...common, edits }), timeoutMs);
+      const answers = answersIn(bytes, edits, leader);
+      for (const [place, { onReceipt, reject, resolve }] of gathered.entries()) {
+        const answer = answers[place]!;
+        if (answer.kind === 'refused') {
+          reject(answer.error);
+          continue;
+        }
+        if (answer.receipt !== undefined) onReceipt?.(answer.receipt);
+        resolve([answer.outcome]);
+      }
+    } catch (cause) {
+      for (const { reject } of gathered) reject(cause);
+    }
   }
 
   /** On the leader. */
   async serve(bytes: Uint8Array): Promise<Uint8Array> {
     const { requireLeading, requireWriter } = this.#context;
     const { ack, edits, name, onBehalfOf, reference } = requestIn(bytes);
-    const receipts: WriteReceipt[] = [];
     try {
       requireLeading();
       const database = this.#databaseOf(name, reference);
       requireWriter(onBehalfOf, database);
-      const onReceipt = (receipt: WriteReceipt) => receipts.push(receipt);
-      const outcomes = await database.edit(edits, { ...(ack && { ack }), onReceipt });
-      return encodeAnswer({ receipts, outcomes });
+      const answers = await Promise.all(edits.map((edit) => answerOf(database, edit, ack)));
+      const notBegun = answers.find(isNotBegun);
+      // Where none was begun, the whole may be tried elsewhere.
+      if (notBegun !== undefined && answers.every(isNotBegun)) throw notBegun.error;
+      return encodeAnswers(answers);
     } catch (error) {
       if (!(error instanceof TercetError)) throw error;
       if (error.code === 'not_leader') throw new PeerRefusal(error.reason, { cause: error });
@@ -154,9 +220,32 @@ function requestIn(bytes: Uint8Array): EditRequest {
   }
 }
 
-function answerIn(bytes: Uint8Array, edits: readonly DocumentEdit[], leader: string): EditAnswer {
+async function answerOf(
+  database: Database,
+  edit: DocumentEdit,
+  ack: AckWish | undefined,
+): Promise<EditAnswer> {
+  let receipt: WriteReceipt | undefined;
+  const onReceipt = (told: WriteReceipt): void => {
+    receipt = told;
+  };
   try {
-    return decodeAnswer(bytes, edits);
+    const [outcome] = await database.edit([edit], { ...(ack && { ack }), onReceipt });
+    assert(outcome !== undefined, 'an edit has an outcome');
+    return { kind: 'done', outcome, receipt };
+  } catch (error) {
+    if (!(error instanceof TercetError)) throw error;
+    return { kind: 'refused', error };
+  }
+}
+
+function isNotBegun(answer: EditAnswer): answer is Extract<EditAnswer, { kind: 'refused' }> {
+  return answer.kind === 'refused' && answer.error.code === 'not_leader';
+}
+
+function answersIn(bytes: Uint8Array, edits: readonly DocumentEdit[], leader: string): readonly EditAnswer[] {
+  try {
+    return decodeAnswers(bytes, edits);
   } catch (error) {
     throw error instanceof GarbageError ? unanswered(leader) : error;
   }
@@ -167,6 +256,10 @@ function requestFailure(leader: string, error: unknown): unknown {
   return error.delivery === 'unknown'
     ? unanswered(leader)
     : failure('not_leader', `${leader} did not take it (${error.kind}); the write did not happen.`);
+}
+
+function notSent(leader: string): TercetError {
+  return failure('not_leader', `${leader} does not lead any more; the write did not happen.`);
 }
 
 function unanswered(leader: string): TercetError {

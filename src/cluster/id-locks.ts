@@ -4,12 +4,35 @@
  * A leader checks an edit against applied state. An id stays locked from that check until the edit is applied, so no
  * other edit is checked against a state that is about to change. Edits of other documents go on beside it.
  */
+
+import { assert } from '../errors.ts';
+
 export class IdLocks {
   /** Id → resolves when its present holder and all who wait already are done. */
   readonly #tails = new Map<string, Promise<void>>();
 
+  isFree(id: string): boolean {
+    return !this.#tails.has(id);
+  }
+
   areFree(ids: readonly string[]): boolean {
-    return ids.every((id) => !this.#tails.has(id));
+    return ids.every((id) => this.isFree(id));
+  }
+
+  /** Holds ids that are free; the returned function lets them go. */
+  hold(ids: readonly string[]): () => void {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    for (const id of ids) {
+      assert(this.isFree(id), 'an id that is held was free');
+      this.#tails.set(id, held);
+    }
+    return () => {
+      release();
+      for (const id of ids) if (this.#tails.get(id) === held) this.#tails.delete(id);
+    };
   }
 
   /** Resolves once those who hold the id, or wait for it, at the call are done; undefined when nobody does. */

@@ -34,11 +34,9 @@ import { pathOf } from '../document/revision-path.ts';
 import { assert } from '../errors.ts';
 import { type CommandLog, type Logged, tellsEarly } from './command-log.ts';
 import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
+import { type Checked, GatheredEdits, inEntries } from './gathered-edits.ts';
 import { IdLocks } from './id-locks.ts';
 
-/** A log entry carries at most this many revisions and roughly this many bytes. */
-const REVISIONS_PER_ENTRY = 256;
-const ENTRY_BYTES = 1_000_000;
 /** Chunks of an attachment on their way to the others together: a few share an fsync, and hold little memory. */
 const CHUNKS_AT_ONCE = 8;
 
@@ -55,29 +53,69 @@ export interface LoggedWritesContext {
   readonly tellsApplied?: boolean;
 }
 
-/** One write of a request after its check. */
-interface Checked {
-  readonly outcome: EditOutcome;
-  /** Empty: failed, or known already. */
-  readonly logged: readonly LoggedRevision[];
-}
-
 export class LoggedWrites implements Writes {
   readonly #context: LoggedWritesContext;
   readonly #locks = new IdLocks();
+  readonly #gathered: GatheredEdits;
 
   constructor(context: LoggedWritesContext) {
     this.#context = context;
+    this.#gathered = new GatheredEdits({
+      locks: this.#locks,
+      check: (edits) => this.#checkEach(edits),
+      log: (revisions, options, unlock) => this.#logEntry(revisions, options, unlock),
+      barrier: () => context.log.barrier(),
+      alone: async (edit, options) => (await this.#inRounds([edit], options, this.#checkEdit))[0]!,
+    });
   }
 
   edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     const { forward, log } = this.#context;
     if (options.onBehalfOf !== undefined && !log.isLeading) return forward(edits, options);
-    return this.#inRounds(edits, options, (turn, edit) => {
-      const outcome = applyEdit(turn, edit, this.#settings());
-      if (outcome.kind === 'failed') return { outcome, logged: [] };
-      return { outcome, logged: loggedRevision(turn, edit.id, outcome.revision, undefined) };
+    if (edits.length !== 1) return this.#inRounds(edits, options, this.#checkEdit);
+    return this.#gathered.edit(edits[0]!, options).then((outcome) => [outcome]);
+  }
+
+  readonly #checkEdit = (turn: Turn, edit: DocumentEdit): Checked => {
+    const outcome = applyEdit(turn, edit, this.#settings());
+    if (outcome.kind === 'failed') return { outcome, logged: [] };
+    return { outcome, logged: loggedRevision(turn, edit.id, outcome.revision, undefined) };
+  };
+
+  /** All on one turn, which is thrown away: of different documents, they do not meet there. */
+  #checkEach(edits: readonly DocumentEdit[]): (Checked | Error)[] {
+    this.#context.log.requireLeading();
+    return this.#context.database.preview((turn) =>
+      edits.map((edit) => {
+        try {
+          return this.#checkEdit(turn, edit);
+        } catch (cause) {
+          return cause instanceof Error ? cause : new Error(String(cause));
+        }
+      }),
+    );
+  }
+
+  async #logEntry(
+    revisions: readonly LoggedRevision[],
+    options: WriteOptions,
+    unlock: () => void,
+  ): Promise<void> {
+    const ack = this.#context.ack();
+    const command = this.#writeCommand(revisions, ack, options);
+    const { applied, failed } = await this.#context.log.tryLog([command], ack, options).catch((cause) => {
+      unlock();
+      throw cause;
     });
+    // Also a write that was not acknowledged in time is in the log: until it is applied nothing else may be checked.
+    const settled = applied.then(unlock);
+    if (failed !== undefined) throw failed;
+    if (this.#context.tellsApplied === true) await this.#expedited(settled);
+  }
+
+  #writeCommand(revisions: readonly LoggedRevision[], ack: AckSettings, options: WriteOptions): Command {
+    const isToldEarly = tellsEarly(ack, options) ? ({ isToldEarly: true } as const) : undefined;
+    return { kind: 'write', database: this.#context.reference, revisions, ...isToldEarly };
   }
 
   insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]> {
@@ -185,13 +223,15 @@ export class LoggedWrites implements Writes {
             round.map(({ write }) => check(turn, write)),
           );
           for (const [index, { outcome }] of checked.entries()) outcomes[round[index]!.place] = outcome;
-          const news = checked.map(({ logged }) => logged).filter((logged) => logged.length > 0);
+          const news = checked.filter(({ logged }) => logged.length > 0);
           const ack = this.#context.ack();
-          const isToldEarly = tellsEarly(ack, options) ? ({ isToldEarly: true } as const) : undefined;
-          const { reference: database } = this.#context;
-          const commands = inEntries(news).map((revisions): Command => {
-            return { kind: 'write', database, revisions, ...isToldEarly };
-          });
+          const commands = inEntries(news).map((entry) =>
+            this.#writeCommand(
+              entry.flatMap(({ logged }) => logged),
+              ack,
+              options,
+            ),
+          );
           return { result: undefined, logged: await this.#context.log.tryLog(commands, ack, options) };
         },
         later.length > 0 || this.#context.tellsApplied === true ? 'applied' : 'acknowledged',
@@ -264,22 +304,4 @@ function loggedRevision(
   const known = path === undefined ? ids.slice(0, 2) : ids;
   const { attachments, body } = record;
   return [{ id, revision, path: { start, ids: known }, deleted: node.deleted, attachments, body }];
-}
-
-/** What belongs together stays in one entry. */
-function inEntries(news: readonly (readonly LoggedRevision[])[]): LoggedRevision[][] {
-  const entries: LoggedRevision[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const revisions of news) {
-    const current = entries.at(-1);
-    const bodyBytes = revisions.reduce((sum, { body }) => sum + body.length, 0);
-    if (current === undefined || bytes > ENTRY_BYTES || current.length >= REVISIONS_PER_ENTRY) {
-      entries.push([...revisions]);
-      bytes = bodyBytes;
-    } else {
-      current.push(...revisions);
-      bytes += bodyBytes;
-    }
-  }
-  return entries;
 }
