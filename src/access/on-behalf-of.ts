@@ -15,9 +15,17 @@ const ways: Readonly<Record<Principal['by'], true>> = {
   peer: true,
 };
 
+/** Most requests are made by few, and one that goes on says the same for each of them. */
+const formatted = new WeakMap<Principal, string>();
+
 /** URL-safe characters only, whatever names and roles hold. */
-export function formatOnBehalfOf({ name, roles, isAdmin, isPeer, by }: Principal): string {
-  return Buffer.from(JSON.stringify({ name, roles, isAdmin, isPeer, by })).toString('base64url');
+export function formatOnBehalfOf(principal: Principal): string {
+  const known = formatted.get(principal);
+  if (known !== undefined) return known;
+  const { name, roles, isAdmin, isPeer, by } = principal;
+  const text = Buffer.from(JSON.stringify({ name, roles, isAdmin, isPeer, by })).toString('base64url');
+  formatted.set(principal, text);
+  return text;
 }
 
 /** Undefined for what no node would write. */

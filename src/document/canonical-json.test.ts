@@ -44,6 +44,19 @@ describe('canonical JSON', () => {
     );
   });
 
+  it('of some members is that of an object with these alone', () => {
+    const members = fc.uniqueArray(fc.tuple(names, values), { maxLength: 6, selector: ([name]) => name });
+    fc.assert(
+      fc.property(members, fc.boolean(), fc.array(fc.boolean()), (all, isLast, choices) => {
+        const isLeftOut = (place: number) => (isLast ? place < choices.length : choices[place] === true);
+        const object = asJson(all) as Record<string, unknown>;
+        const kept = Object.keys(object).filter((_, place) => !isLeftOut(place));
+        const alone = asJson(kept.map((name) => [name, object[name]] as const));
+        expect(canonicalMembers(object, kept, depthMax)).toBe(canonicalJson(alone, depthMax));
+      }),
+    );
+  });
+
   it('says the same as the value', () => {
     fc.assert(
       fc.property(values, (value) => {

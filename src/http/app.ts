@@ -9,7 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { failure, type TercetError } from '../errors.ts';
-import { createBodyWatch, hasBody, lingerThenCut } from './body.ts';
+import { createBodyWatch } from './body.ts';
 import { BodyMemory } from './body-memory.ts';
 import { refuseForeignPage } from './browser-guard.ts';
 import { answerParserError, endWith, isExcused } from './client-errors.ts';
@@ -121,8 +121,6 @@ function handle(
     answerUnreadable(shared, request, response, error);
     return;
   }
-  // Handlers need not read a body; whatever has not arrived when the answer is out is not waited for much longer.
-  if (hasBody(request)) response.once('finish', () => lingerThenCut(request));
   try {
     if (request.headers.host === undefined && request.httpVersion === '1.1') throw hostMissing();
     refuseForeignPage(exchange);

@@ -171,9 +171,13 @@ function collect(exchange: Exchange, bytesMax: number): Promise<Buffer> {
       bytes: 0,
       giveUp: () => stop(failure('request_timeout')),
     };
+    let isOver = false;
     const stop = (error: TercetError | ClientGone | undefined): void => {
+      if (isOver) return;
+      isOver = true;
       shared.bodies.forget(arrival);
-      request.off('data', onData).off('end', onEnd).off('close', onClose);
+      // A body that is whole has nothing more to tell, and taking the listeners away would cost more than they do.
+      if (error !== undefined) request.off('data', onData).off('end', onEnd).off('close', onClose);
       share.complete();
       if (error === undefined && arrival.bytes > passingBytesMax) exchange.keepUntilAnswered(share);
       else share.release();

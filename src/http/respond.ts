@@ -2,7 +2,7 @@
 
 import { gzip } from 'node:zlib';
 import { failure, TercetError, type WriteOutcome } from '../errors.ts';
-import { hasBody } from './body.ts';
+import { hasBody, lingerThenCut } from './body.ts';
 import { corsHeaders } from './cors.ts';
 import { countStatus } from './counters.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
@@ -25,14 +25,16 @@ const noHeaders: Headers = [];
 
 /** Starts an answer; every answer of the node passes here. */
 export function writeHead(exchange: Exchange, status: number, headers: readonly string[]): void {
-  const { answerMark } = exchange;
+  const { answerMark, request, response } = exchange;
   const told = answerMark === undefined ? status : answerMark.status(status);
   countStatus(exchange.shared.counters, told);
   const cors = corsHeaders(exchange);
   let all = cors === undefined ? headers : [...headers, ...cors];
   if (exchange.renewedCookie !== undefined) all = [...all, 'Set-Cookie', exchange.renewedCookie];
   if (answerMark !== undefined) all = [...all, ...answerMark.headers()];
-  exchange.response.writeHead(told, all as string[]);
+  // Handlers need not read a body; whatever has not arrived when the answer is out is not waited for much longer.
+  if (!request.complete && hasBody(request)) response.once('finish', () => lingerThenCut(request));
+  response.writeHead(told, all as string[]);
 }
 
 export function sendJson(
@@ -41,7 +43,11 @@ export function sendJson(
   value: unknown,
   headers: Headers = noHeaders,
 ): void {
-  sendBytes(exchange, status, jsonType, Buffer.from(`${JSON.stringify(value)}\n`), headers);
+  const text = `${JSON.stringify(value)}\n`;
+  // Nearly always ASCII, of which every character is a byte.
+  const isShort = text.length < gzipBytesMin;
+  if (isShort && Buffer.byteLength(text) === text.length) finish(exchange, status, jsonType, text, headers);
+  else sendBytes(exchange, status, jsonType, Buffer.from(text), headers);
 }
 
 /** One answer of known bytes; compressed when the client likes that and it is worth it. */
@@ -142,25 +148,27 @@ export function sendNotModified(exchange: Exchange, etag: string): boolean {
   return true;
 }
 
+/** @param content bytes, or text that has one byte for each character */
 function finish(
   exchange: Exchange,
   status: number,
   contentType: string,
-  bytes: Uint8Array,
+  content: Uint8Array | string,
   headers: Headers,
 ): void {
   const own = [
     'Content-Type',
     contentType,
     'Content-Length',
-    String(bytes.length),
+    String(content.length),
     'Cache-Control',
     'must-revalidate',
   ];
   writeHead(exchange, status, headers.length === 0 ? own : own.concat(headers));
   // A text joins the head in one buffer and one system call; bytes would be a second one. Latin-1 keeps every byte.
-  if (bytes.length <= joinedBytesMax) exchange.response.end(latin1Of(bytes), 'latin1');
-  else exchange.response.end(bytes);
+  if (typeof content === 'string') exchange.response.end(content, 'latin1');
+  else if (content.length <= joinedBytesMax) exchange.response.end(latin1Of(content), 'latin1');
+  else exchange.response.end(content);
 }
 
 function latin1Of(bytes: Uint8Array): string {

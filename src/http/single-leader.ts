@@ -18,7 +18,7 @@ import { hasBody, holdBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardedHeader } from './forwarder.ts';
 import { count, flag } from './query.ts';
-import type { ClusterServices, GroupPosition } from './services.ts';
+import type { ClusterServices, GroupPosition, LeaderPlace } from './services.ts';
 
 /** How long a write waits for somebody to lead. */
 const leaderWaitMs = 2_000;
@@ -122,8 +122,10 @@ async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promis
   const ack = ackWish(exchange.query);
   const wantsReceipt = flag(exchange.query, 'receipt');
   const deadline = performance.now() + leaderWaitMs;
-  const isForwarded = mayForwardEdit(exchange, cluster) && (await canForwardEdit(exchange, cluster));
-  const settled = isForwarded ? 'edits_forwarded' : await goToLeader(exchange, cluster, { deadline });
+  const place = await cluster.leader(leaderWaitMs);
+  const isForwarded =
+    place.kind === 'there' && mayForwardEdit(exchange, cluster) && (await holdSmallBody(exchange));
+  const settled = isForwarded ? 'edits_forwarded' : await atLeader(exchange, cluster, { place, deadline });
   if (settled === 'answered') return settled;
   const receipts: WriteReceipt[] = [];
   exchange.writeOptions = {
@@ -138,6 +140,15 @@ async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promis
   return settled;
 }
 
+/** As {@link goToLeader}, where it was just looked who leads. */
+function atLeader(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  { place, deadline }: { readonly place: LeaderPlace; readonly deadline: number },
+): 'here' | Promise<'here' | 'answered'> {
+  return place.kind === 'here' ? 'here' : goToLeader(exchange, cluster, { deadline });
+}
+
 /** One document in JSON, PUT under an ordinary id or POSTed; what its handler makes of it may still be something else. */
 function mayForwardEdit(exchange: Exchange, cluster: ClusterServices): boolean {
   const { method, segments } = exchange;
@@ -148,11 +159,6 @@ function mayForwardEdit(exchange: Exchange, cluster: ClusterServices): boolean {
   const isMultipart = exchange.header('content-type')?.toLowerCase().startsWith('multipart/') === true;
   const isHere = exchange.header(forwardedHeader) === undefined && cluster.followerWrites === 'forward';
   return cluster.forwardsEdits && isHere && isDocument && !isMultipart && !name.startsWith('_');
-}
-
-/** Another node leads, and the body can be read here and sent on all the same. */
-async function canForwardEdit(exchange: Exchange, cluster: ClusterServices): Promise<boolean> {
-  return (await cluster.leader(leaderWaitMs)).kind === 'there' && holdSmallBody(exchange);
 }
 
 /** Runs the handler of a request whose edit is forwarded; what the leader has to do as a whole is taken to it after all. */

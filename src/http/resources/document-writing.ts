@@ -51,7 +51,8 @@ export async function putDocument(
   const { id } = target;
   const admitPut = (object: JsonObject) => {
     // The id of the path is the document's, whatever its body says.
-    const value = Object.hasOwn(object, '_id') ? { ...object, _id: id } : object;
+    const isNamedOtherwise = Object.hasOwn(object, '_id') && object._id !== id;
+    const value = isNamedOtherwise ? { ...object, _id: id } : object;
     const parsed = parseIncoming(exchange, value);
     checkDocumentId(id, limits.documentIdBytesMax);
     return admitWrite(exchange, database, { id, parsed }, value);
