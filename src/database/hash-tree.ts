@@ -31,7 +31,8 @@ import { graveIdDigestOf, keyKinds, numberOf } from '../store/keys.ts';
 import type { Operation, Store } from '../store/store.ts';
 import {
   BucketIds,
-  decodePlacedIds,
+  type EncodedIds,
+  encodedIds,
   encodePlacedIds,
   gather,
   type PlacedId,
@@ -63,6 +64,7 @@ const deltasMax = 4_096;
 /** Most turns change no more buckets. */
 const placesFirst = 32;
 const noSums = new Sums(0);
+const noIds: EncodedIds = { bytes: new Uint8Array(0), count: 0 };
 
 export class HashTree {
   readonly #context: HashTreeContext;
@@ -135,8 +137,8 @@ export class HashTree {
   }
 
   /** For a turn: ids that the deltas name. */
-  get waitingIds(): readonly PlacedId[] {
-    return this.#ids.waiting;
+  get ids(): Pick<BucketIds, 'waiting' | 'waitingCount'> {
+    return this.#ids;
   }
 
   /** For a turn: keys of deltas of earlier builds, which the next folding deletes. */
@@ -198,13 +200,13 @@ export async function openHashTree(context: HashTreeContext): Promise<HashTree> 
       readSums(value, 0, value.length);
     }
   }
-  const ids: PlacedId[] = [];
+  const ids: EncodedIds[] = [];
   for await (const entries of store.scan(keys.range(keyKinds.hashDelta))) {
     for (const { value } of entries) {
       const count = new DataView(value.buffer, value.byteOffset).getUint32(0);
       const idsStart = countBytes + count * deltaEntryBytes;
       readSums(value, countBytes, idsStart);
-      for (const placed of decodePlacedIds(value, idsStart)) ids.push(placed);
+      ids.push(encodedIds(value, idsStart));
     }
   }
   return new HashTree(context, { earlierDeltas, ids, stale, sums });
@@ -215,7 +217,7 @@ interface OpenedSums {
   /** Parts that differ from their records. */
   readonly stale: Set<number>;
   /** Named by deltas. */
-  readonly ids: PlacedId[];
+  readonly ids: readonly EncodedIds[];
   /** Keys. */
   readonly earlierDeltas: readonly Uint8Array[];
 }
@@ -228,7 +230,7 @@ export interface SumsChange {
   /** All parts are as their records now. */
   readonly isFolded: boolean;
   /** Ids of documents that were not there. */
-  readonly came: readonly PlacedId[];
+  readonly came: EncodedIds;
   /** No id waits in a delta now. */
   readonly areIdsGathered: boolean;
 }
@@ -276,29 +278,34 @@ export class TurnSums {
     { first, next }: Deltas,
     operations: Operation[],
   ): { readonly change: SumsChange; readonly deltas: Deltas } {
-    const [came, places, sums] = [this.#came, this.#places, this.#sums];
-    const change = { came, places, sums, isFolded: false, areIdsGathered: false };
-    if (places.size === 0) return { change, deltas: { first, next } };
-    const put = (ids: readonly PlacedId[], changed: ReadonlyMap<number, number>) =>
-      operations.push({
-        ...{ kind: 'put', key: keys.ofNumber(keyKinds.hashDelta, next) },
-        value: this.#delta(ids, changed),
-      });
-    const waiting = this.#tree.waitingIds;
-    const areIdsGathered = waiting.length + came.length > waitingMax;
+    const [places, sums, count] = [this.#places, this.#sums, this.#came.length];
+    const change = { places, sums, isFolded: false, areIdsGathered: false };
+    if (places.size === 0) return { change: { ...change, came: noIds }, deltas: { first, next } };
+    const sumsBytes = countBytes + places.size * deltaEntryBytes;
+    const delta = encodePlacedIds(this.#came, sumsBytes);
+    // A copy of its own: what the batch writes may share its memory with much else.
+    const came = { bytes: new Uint8Array(delta.subarray(sumsBytes)), count };
+    const key = keys.ofNumber(keyKinds.hashDelta, next);
+    const { waiting, waitingCount } = this.#tree.ids;
+    const areIdsGathered = waitingCount + count > waitingMax;
     if (next - first < deltasMax && !areIdsGathered) {
-      put(came, places);
-      return { change, deltas: { first, next: next + 1 } };
+      this.#writeSums(delta);
+      operations.push({ kind: 'put', key, value: delta });
+      return { change: { ...change, came }, deltas: { first, next: next + 1 } };
     }
     this.#fold(keys, operations);
     for (let number = first; number < next; number++) {
       operations.push({ kind: 'delete', key: keys.ofNumber(keyKinds.hashDelta, number) });
     }
-    for (const key of this.#tree.earlierDeltas) operations.push({ kind: 'delete', key });
-    const ids = [...waiting, ...came];
+    for (const earlier of this.#tree.earlierDeltas) operations.push({ kind: 'delete', key: earlier });
+    const ids = [...waiting, came];
     if (areIdsGathered) gather(ids, { keys, number: next }, operations);
-    else put(ids, new Map());
-    return { change: { ...change, isFolded: true, areIdsGathered }, deltas: { first: next, next: next + 1 } };
+    else {
+      const none = new Uint8Array(countBytes);
+      operations.push({ kind: 'put', key, value: Buffer.concat([none, ...ids.map(({ bytes }) => bytes)]) });
+    }
+    const deltas = { first: next, next: next + 1 };
+    return { change: { ...change, came, isFolded: true, areIdsGathered }, deltas };
   }
 
   #placeOf(bucket: number): number {
@@ -317,18 +324,16 @@ export class TurnSums {
     return place;
   }
 
-  /** u32 number of sums · u16 bucket · sum, for each bucket · ids */
-  #delta(ids: readonly PlacedId[], places: ReadonlyMap<number, number>): Uint8Array {
-    const bytes = encodePlacedIds(ids, countBytes + places.size * deltaEntryBytes);
-    bytes.writeUInt32BE(places.size);
+  /** A delta: u32 number of sums · u16 bucket · sum, for each bucket · ids */
+  #writeSums(delta: Buffer): void {
+    delta.writeUInt32BE(this.#places.size);
     let at = countBytes;
-    for (const [bucket, place] of places) {
-      bytes[at] = bucket >>> 8;
-      bytes[at + 1] = bucket;
-      this.#sums.write(place, bytes, at + 2);
+    for (const [bucket, place] of this.#places) {
+      delta[at] = bucket >>> 8;
+      delta[at + 1] = bucket;
+      this.#sums.write(place, delta, at + 2);
       at += deltaEntryBytes;
     }
-    return bytes;
   }
 
   #fold(keys: DatabaseKeys, operations: Operation[]): void {
