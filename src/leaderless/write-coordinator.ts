@@ -122,20 +122,20 @@ export function closeWrite(state: WriteState): WriteState {
   return { ...state, closed: true };
 }
 
-export function isWriteEnough(state: WriteState): boolean {
-  const { plan } = state;
-  const receipt = receiptOf(state);
-  return receipt.reached >= plan.w && receipt.owners.length >= plan.pw;
+function isEnough({ pw, w }: WritePlan, { owners, reached }: WriteReceipt): boolean {
+  return reached >= w && owners.length >= pw;
 }
+
+const open: WriteOutcome = { kind: 'open' };
 
 export function writeOutcome(state: WriteState): WriteOutcome {
   const receipt = receiptOf(state);
-  if (isWriteEnough(state)) return { kind: 'met', receipt };
-  if (!state.closed && mayBecomeEnough(state)) return { kind: 'open' };
+  if (isEnough(state.plan, receipt)) return { kind: 'met', receipt };
+  if (!state.closed && mayBecomeEnough(state)) return open;
   const statuses = [...state.asked.values()].map(({ status }) => status);
   if (statuses.includes('durable')) return { kind: 'partial', receipt };
   // Too few are left, but one more answer tells stored from not stored.
-  if (!state.closed && statuses.some(mayStillAnswer)) return { kind: 'open' };
+  if (!state.closed && statuses.some(mayStillAnswer)) return open;
   return { kind: statuses.every((status) => status === 'refused') ? 'failed' : 'unknown', receipt };
 }
 
@@ -156,6 +156,8 @@ export function owedHints(state: WriteState): readonly string[] {
 function receiptOf(state: WriteState): WriteReceipt {
   const { asked, plan } = state;
   const owners = plan.owners.filter((owner) => asked.get(owner)?.status === 'durable');
+  // Most writes need no stand-in.
+  if (asked.size === plan.owners.length) return { owners, standIns: nobody, reached: owners.length };
   const standIns = plan.owners.flatMap((owner) => holdsFor(state, owner));
   const stoodFor = plan.owners.filter(
     (owner) => !owners.includes(owner) && holdsFor(state, owner).length > 0,
@@ -166,8 +168,7 @@ function receiptOf(state: WriteState): WriteReceipt {
 }
 
 /** Stand-ins that have the write durable for this owner. */
-function holdsFor({ asked, plan }: WriteState, owner: string): readonly string[] {
-  if (asked.size === plan.owners.length) return nobody; // Most writes need no stand-in.
+function holdsFor({ asked }: WriteState, owner: string): readonly string[] {
   return [...asked].flatMap(([node, { owner: of, status }]) =>
     of === owner && node !== owner && status === 'durable' ? [node] : [],
   );
@@ -177,6 +178,7 @@ function holdsFor({ asked, plan }: WriteState, owner: string): readonly string[]
 function mayBecomeEnough({ asked, plan }: WriteState): boolean {
   const mayCount = (status: AskStatus) => status === 'durable' || mayStillAnswer(status);
   const owners = plan.owners.filter((owner) => mayCount(asked.get(owner)!.status)).length;
+  if (asked.size === plan.owners.length) return owners >= plan.w && owners >= plan.pw;
   const slots = plan.owners.filter((owner) =>
     [...asked.values()].some((ask) => ask.owner === owner && mayCount(ask.status)),
   ).length;

@@ -44,7 +44,7 @@ export class WriteRound {
   readonly #context: WriteRoundContext;
   readonly #set: ReplicaSet;
   readonly #settings: LeaderlessSettings;
-  readonly #hinted = new Set<string>();
+  #hinted: Set<string> | undefined;
   #state: WriteState;
   #revisions: readonly WholeRevision[] = [];
   /** Called once, when the client may be told. */
@@ -122,6 +122,7 @@ export class WriteRound {
   }
 
   #keepOwed(): void {
+    this.#hinted ??= new Set();
     for (const owner of owedHints(this.#state)) {
       if (owner === this.#context.self || this.#hinted.has(owner)) continue;
       this.#hinted.add(owner);
