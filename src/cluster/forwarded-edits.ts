@@ -17,6 +17,7 @@ import type { Databases } from '../database/databases.ts';
 import type { AckSettings, DocumentEdit, EditOutcome } from '../database/model.ts';
 import type { AckWish, WriteOptions, WriteReceipt } from '../database/writes.ts';
 import { assert, failure, TercetError } from '../errors.ts';
+import { Moment } from '../runtime/moment.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
@@ -36,7 +37,7 @@ import {
 const GRACE_MS = 1_000;
 /** Beyond its acknowledgement an edit may wait for the writes of its document before it. */
 const ANSWER_SLACK_MS = 70_000;
-/** One frame carries at most this many edits and roughly this many bytes of bodies. */
+/** With this many edits, or bytes of bodies, a frame leaves. */
 const FRAME_EDITS = 256;
 const FRAME_BYTES = 1_000_000;
 
@@ -72,15 +73,16 @@ interface Gathered {
 interface Frame extends Omit<EditRequest, 'edits'> {
   readonly leader: string;
   readonly timeoutMs: number;
-  readonly gathered: Gathered[];
-  bodyBytes: number;
 }
 
 export class ForwardedEdits {
   readonly #context: ForwardedEditsContext;
   /** What gives up an edit, by the leader that has it. */
   readonly #waiting = new Map<(error: TercetError) => void, string>();
-  readonly #frames = new Map<string, Frame>();
+  readonly #moment = new Moment<Frame, Gathered>({
+    ...{ itemsMax: FRAME_EDITS, bytesMax: FRAME_BYTES },
+    send: (frame, gathered) => void this.#send(frame, gathered),
+  });
   readonly #stop: () => void;
   #cancel: () => void = () => {};
 
@@ -109,35 +111,15 @@ export class ForwardedEdits {
     if (leader === undefined || onBehalfOf === undefined || !isPlain || !isBounded)
       throw failure('not_leader', 'Only the leader takes this write, as a whole; it did not happen.');
     const timeoutMs = (ack?.timeoutMs ?? settings.timeoutMs) + ANSWER_SLACK_MS;
+    const wish = ack === undefined ? '' : JSON.stringify(ack);
+    const alike = `${reference} ${timeoutMs} ${leader} ${onBehalfOf} ${wish}`;
+    const frame = { leader, reference, name, onBehalfOf, ack, timeoutMs };
     return new Promise((resolve, reject) => {
-      const frame = this.#frameFor({ leader, reference, name, onBehalfOf, ack, timeoutMs });
-      frame.gathered.push({ edit, onReceipt, resolve, reject });
-      frame.bodyBytes += edit.body.length;
+      this.#moment.add(alike, frame, { edit, onReceipt, resolve, reject }, edit.body.length);
     });
   }
 
-  /** The frame of this moment with these properties that still has room. */
-  #frameFor(common: Omit<Frame, 'gathered' | 'bodyBytes'>): Frame {
-    const { ack, leader, onBehalfOf, reference, timeoutMs } = common;
-    const name = `${reference} ${timeoutMs} ${leader} ${onBehalfOf} ${ack === undefined ? '' : JSON.stringify(ack)}`;
-    const known = this.#frames.get(name);
-    const hasRoom = known && known.gathered.length < FRAME_EDITS && known.bodyBytes < FRAME_BYTES;
-    if (hasRoom) return known;
-    if (known !== undefined) void this.#send(known);
-    // At the end of this moment, so that edits that were read together leave together.
-    else if (this.#frames.size === 0) setImmediate(() => this.#flush());
-    const frame = { ...common, gathered: [], bodyBytes: 0 };
-    this.#frames.set(name, frame);
-    return frame;
-  }
-
-  #flush(): void {
-    const frames = [...this.#frames.values()];
-    this.#frames.clear();
-    for (const frame of frames) void this.#send(frame);
-  }
-
-  async #send({ gathered, leader, timeoutMs, ...common }: Frame): Promise<void> {
+  async #send({ leader, timeoutMs, ...common }: Frame, gathered: readonly Gathered[]): Promise<void> {
     const edits = gathered.map(({ edit }) => edit);
     try {
       // Replaced since the edits were gathered: nobody would give up what is sent to it now.

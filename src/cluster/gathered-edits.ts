@@ -13,6 +13,7 @@
 
 import type { DocumentEdit, EditOutcome } from '../database/model.ts';
 import type { WriteOptions, WriteReceipt } from '../database/writes.ts';
+import { Moment } from '../runtime/moment.ts';
 import type { LoggedRevision } from './commands.ts';
 import type { IdLocks } from './id-locks.ts';
 
@@ -54,39 +55,34 @@ export interface GatheredEditsContext {
 
 export class GatheredEdits {
   readonly #context: GatheredEditsContext;
-  #gathered: Gathered[] = [];
+  readonly #moment = new Moment<undefined, Gathered>({
+    ...{ itemsMax: revisionsPerEntry, bytesMax: entryBytes },
+    send: (_, alike) => this.#take(alike),
+  });
 
   constructor(context: GatheredEditsContext) {
     this.#context = context;
   }
 
   edit(edit: DocumentEdit, options: WriteOptions): Promise<EditOutcome> {
+    const wish = options.ack === undefined ? '' : JSON.stringify(options.ack);
     return new Promise((resolve, reject) => {
-      // After the events of this moment, so that requests that were read together are logged together.
-      if (this.#gathered.length === 0) setImmediate(() => this.#flush());
-      this.#gathered.push({ edit, options, resolve, reject });
+      this.#moment.add(wish, undefined, { edit, options, resolve, reject }, edit.body.length);
     });
   }
 
-  #flush(): void {
+  #take(alike: readonly Gathered[]): void {
     const { alone, locks } = this.#context;
-    const together = new Map<string, Gathered[]>();
-    const waiting: Gathered[] = [];
     const taken = new Set<string>();
-    for (const gathered of this.#gathered) {
+    const free: Gathered[] = [];
+    const waiting: Gathered[] = [];
+    for (const gathered of alike) {
       const { id } = gathered.edit;
-      if (taken.has(id) || !locks.isFree(id)) waiting.push(gathered);
-      else {
-        taken.add(id);
-        const { ack } = gathered.options;
-        const asked = ack === undefined ? '' : JSON.stringify(ack);
-        const alike = together.get(asked);
-        if (alike === undefined) together.set(asked, [gathered]);
-        else alike.push(gathered);
-      }
+      const isFree = !taken.has(id) && locks.isFree(id);
+      (isFree ? free : waiting).push(gathered);
+      taken.add(id);
     }
-    this.#gathered = [];
-    for (const alike of together.values()) this.#begin(alike);
+    if (free.length > 0) this.#begin(free);
     // Behind those of the same documents, which hold their ids by now.
     for (const { edit, options, reject, resolve } of waiting) alone(edit, options).then(resolve, reject);
   }

@@ -25,6 +25,7 @@ import type { LocalWrite, WriteOptions, Writes } from '../database/writes.ts';
 import { failure, TercetError } from '../errors.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
+import { GatheredEdits } from './gathered-edits.ts';
 import type { ReplicaSet } from './replica-sets.ts';
 import { type DecidedOutcome, WriteRound, type WriteRoundContext } from './write-round.ts';
 
@@ -49,6 +50,7 @@ type PurgeRequest = Parameters<Writes['purge']>[0];
 
 export class QuorumWrites implements Writes {
   readonly #context: QuorumWritesContext;
+  readonly #gathered = new GatheredEdits((edits, options) => this.#inParts(edits, options, applyEdit));
 
   constructor(context: QuorumWritesContext) {
     this.#context = context;
@@ -56,7 +58,10 @@ export class QuorumWrites implements Writes {
 
   async edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     if (options.coordinator === 'client') return this.#context.local.edit(edits, options);
-    const outcomes = await this.#inParts(edits, options, applyEdit);
+    const outcomes =
+      edits.length === 1
+        ? [await this.#gathered.edit(edits[0]!, options)]
+        : await this.#inParts(edits, options, applyEdit);
     const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
     if (unknown.length === 0) return outcomes;
     const again = unknown.map((at) => edits[at]!);

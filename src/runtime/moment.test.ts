@@ -1,0 +1,22 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { Moment } from './moment.ts';
+
+it('What comes in one moment leaves at its end, in groups of what is alike, none of them too large', async () => {
+  const sent: string[] = [];
+  const moment = new Moment<string, number>({
+    ...{ itemsMax: 3, bytesMax: 100 },
+    send: (common, items) => sent.push(`${common}: ${items.join(' ')}`),
+  });
+  for (const [item, name] of ['x', 'y', 'x', 'x', 'x'].entries()) moment.add(name, name, item, 1);
+  moment.add('z', 'z', 5, 99);
+  moment.add('z', 'z', 6, 1);
+  moment.add('z', 'z', 7, 200);
+  moment.add('z', 'z', 8, 0);
+  expect(sent).toEqual([]);
+  await setImmediate();
+  expect(sent.splice(0)).toEqual(['x: 0 2 3', 'z: 5 6', 'z: 7', 'y: 1', 'x: 4', 'z: 8']);
+  moment.add('x', 'x', 9, 1);
+  await setImmediate();
+  expect(sent).toEqual(['x: 9']);
+});
