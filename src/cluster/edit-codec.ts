@@ -6,7 +6,7 @@
  *             edits: id │ base (empty: none) │ idempotency key (empty: none) │ u8 deleted │ u32 length │ body
  *   answer    u8 1 │ u16 receipts │ receipts: u8 met │ policy │ u48 term │ u48 index │ f64 elapsed ms │ u8 names │ names │
  *             u16 count │ answers: u8 0, code, reason (failed) or u8 1, revision (written), u16 place of its receipt │
- *                         u8 2, code, reason (refused: it has no outcome)
+ *                         u8 2, code, reason (refused: it has no outcome) or u8 3 (busy: not begun)
  *             u8 0 │ code │ reason                          the whole was refused
  *
  * Texts are UTF-8 behind their length.
@@ -30,7 +30,10 @@ export interface EditRequest {
   readonly edits: readonly DocumentEdit[];
 }
 
-/** What became of one edit: `refused` is what the leader threw instead of an outcome. */
+/**
+ * What became of one edit. `refused`: what the leader threw instead of an outcome. `busy`: it would have had to wait for another
+ * write of its document, and others of its frame for it, so it was not begun.
+ */
 export type EditAnswer =
   | {
       readonly kind: 'done';
@@ -38,7 +41,8 @@ export type EditAnswer =
       /** Edits that were logged together share one. */
       readonly receipt: WriteReceipt | undefined;
     }
-  | { readonly kind: 'refused'; readonly error: TercetError };
+  | { readonly kind: 'refused'; readonly error: TercetError }
+  | { readonly kind: 'busy' };
 
 const policies: readonly AckWish['policy'][] = [undefined, 'async', 'semi-sync', 'sync'];
 const timeouts: readonly AckWish['onTimeout'][] = [undefined, 'block', 'degrade', 'fail'];
@@ -50,7 +54,7 @@ const noFollowers = 0;
 const majorityOfFollowers = 255;
 const bytesPerUnit = 3;
 const fixedBytes = 128;
-const answerKinds = { failed: 0, written: 1, refused: 2 } as const;
+const answerKinds = { failed: 0, written: 1, refused: 2, busy: 3 } as const;
 /** In the place of a receipt. */
 const noReceipt = 0xffff;
 
@@ -115,6 +119,7 @@ export function encodeAnswers(answers: readonly EditAnswer[]): Uint8Array {
 }
 
 function textOf(answer: EditAnswer): string {
+  if (answer.kind === 'busy') return '';
   if (answer.kind === 'refused') return answer.error.reason;
   return answer.outcome.kind === 'written' ? answer.outcome.revision : answer.outcome.error.reason;
 }
@@ -132,7 +137,8 @@ function writeReceipt(writer: ByteWriter, receipt: WriteReceipt): void {
 }
 
 function writeAnswer(writer: ByteWriter, answer: EditAnswer, receipts: readonly WriteReceipt[]): void {
-  if (answer.kind === 'refused') writeError(writer.u8(answerKinds.refused), answer.error);
+  if (answer.kind === 'busy') writer.u8(answerKinds.busy);
+  else if (answer.kind === 'refused') writeError(writer.u8(answerKinds.refused), answer.error);
   else if (answer.outcome.kind === 'failed') writeError(writer.u8(answerKinds.failed), answer.outcome.error);
   else {
     const place = answer.receipt === undefined ? noReceipt : receipts.indexOf(answer.receipt);
@@ -171,6 +177,7 @@ function readAnswer(reader: ByteReader, id: string, receipts: readonly WriteRece
     if (receipt === undefined && place !== noReceipt) throw new GarbageError('a receipt that is missing');
     return { kind: 'done', outcome, receipt };
   }
+  if (kind === answerKinds.busy) return { kind: 'busy' };
   const error = readError(reader);
   if (kind === answerKinds.refused) return { kind: 'refused', error };
   return { kind: 'done', outcome: { kind: 'failed', id, error }, receipt: undefined };

@@ -7,7 +7,14 @@ import type { Revision } from '../document/revision.ts';
 import { failure } from '../errors.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import { until } from '../runtime/test-peers.ts';
-import { decodeAnswers, decodeEdits, encodeAnswers, encodeEdits, encodeRefusal } from './edit-codec.ts';
+import {
+  decodeAnswers,
+  decodeEdits,
+  type EditAnswer,
+  encodeAnswers,
+  encodeEdits,
+  encodeRefusal,
+} from './edit-codec.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import { closeClusterNodes, leaderAmong, startClusterNode } from './test-clusters.ts';
 
@@ -93,6 +100,29 @@ describe('A leader that does not answer', () => {
     expect(asked).toEqual([['a', 'b'], ['c']]);
   });
 
+  it('has the edit of a busy document sent again, alone', async () => {
+    const asked: string[][] = [];
+    const { forwarded } = forwarding(async (_, bytes) => {
+      const ids = decodeEdits(bytes).edits.map(({ id }) => id);
+      asked.push(ids);
+      const answers = ids.map((id): EditAnswer => {
+        if (id === 'b' && ids.length > 1) return { kind: 'busy' };
+        return { kind: 'done', outcome: { kind: 'written', id, revision }, receipt: undefined };
+      });
+      return encodeAnswers(answers);
+    });
+    const forward = (id: string) =>
+      forwarded.forward(
+        { name: 'ledger', reference: 7, settings: ack, edits: [edit(id, {})] },
+        { onBehalfOf: 'kim' },
+      );
+    const outcomes = await Promise.all(['a', 'b', 'c'].map(forward));
+    expect(outcomes.flat().map(({ id, kind }) => `${id} ${kind}`)).toEqual([
+      ...['a written', 'b written', 'c written'],
+    ]);
+    expect(asked).toEqual([['a', 'b', 'c'], ['b']]);
+  });
+
   it('is not sent what it was meant for while it led', async () => {
     const { leads, outcome } = forwarding(() => expect.unreachable());
     const gathered = outcome();
@@ -142,8 +172,10 @@ describe('The bytes of forwarded edits', () => {
       encodeAnswers(alike.map((each) => ({ ...each, receipt: { ...receipt } }))).length,
     );
     expect(decodeAnswers(shared, edits)).toEqual(alike);
-    const refused = [answers[0], { kind: 'refused', error }] as const;
-    expect(decodeAnswers(encodeAnswers(refused), edits)).toEqual(refused);
+    for (const other of [{ kind: 'refused', error }, { kind: 'busy' }] as const) {
+      const mixed = [answers[0], other] as const;
+      expect(decodeAnswers(encodeAnswers(mixed), edits)).toEqual(mixed);
+    }
   });
 
   it('carry the failure of all, and end where they should', () => {

@@ -5,8 +5,9 @@
  *                  └────────────── status, headers ◄── revision or conflict, receipt ◄──────────┘
  *
  * Edits go over the stream between the nodes, those of one moment and one author in one frame, and their bodies are parsed
- * once. Each is an edit of its own all the same: the leader checks, logs and judges it by itself. Only edits without contents
- * of attachments go this way; HTTP takes everything else to the leader as a whole (http/forwarder.ts).
+ * once. Each is an edit of its own all the same: the leader checks and judges it by itself, and one that would wait for another
+ * write of its document is sent again alone, so that the others do not wait with it. Only edits without contents of attachments
+ * go this way; HTTP takes everything else to the leader as a whole (http/forwarder.ts).
  *
  * 1. `not_leader` says that the leader did not begin: the request may be taken to it, or to the next one, as a whole.
  * 2. What was sent and is not answered is unknown; also when another has led, or nobody, for a moment.
@@ -15,7 +16,7 @@
 import type { Database } from '../database/database.ts';
 import type { Databases } from '../database/databases.ts';
 import type { AckSettings, DocumentEdit, EditOutcome } from '../database/model.ts';
-import type { AckWish, WriteOptions, WriteReceipt } from '../database/writes.ts';
+import type { WriteOptions, WriteReceipt } from '../database/writes.ts';
 import { assert, failure, TercetError } from '../errors.ts';
 import { Moment } from '../runtime/moment.ts';
 import { PeerRefusal } from '../runtime/peer-acceptor.ts';
@@ -32,6 +33,7 @@ import {
   encodeEdits,
   encodeRefusal,
 } from './edit-codec.ts';
+import { DocumentBusy } from './gathered-edits.ts';
 
 /** How long a leader that has been replaced may take to say itself what became of an edit. */
 const GRACE_MS = 1_000;
@@ -119,21 +121,22 @@ export class ForwardedEdits {
     });
   }
 
-  async #send({ leader, timeoutMs, ...common }: Frame, gathered: readonly Gathered[]): Promise<void> {
+  async #send(frame: Frame, gathered: readonly Gathered[]): Promise<void> {
+    const { leader, timeoutMs, ...common } = frame;
     const edits = gathered.map(({ edit }) => edit);
     try {
       // Replaced since the edits were gathered: nobody would give up what is sent to it now.
       if (this.#context.leader() !== leader) throw notSent(leader);
       const bytes = await this.#ask(leader, encodeEdits({ ...common, edits }), timeoutMs);
       const answers = answersIn(bytes, edits, leader);
-      for (const [place, { onReceipt, reject, resolve }] of gathered.entries()) {
+      for (const [place, one] of gathered.entries()) {
         const answer = answers[place]!;
-        if (answer.kind === 'refused') {
-          reject(answer.error);
-          continue;
+        if (answer.kind === 'busy') void this.#send(frame, [one]);
+        else if (answer.kind === 'refused') one.reject(answer.error);
+        else {
+          if (answer.receipt !== undefined) one.onReceipt?.(answer.receipt);
+          one.resolve([answer.outcome]);
         }
-        if (answer.receipt !== undefined) onReceipt?.(answer.receipt);
-        resolve([answer.outcome]);
       }
     } catch (cause) {
       for (const { reject } of gathered) reject(cause);
@@ -148,7 +151,9 @@ export class ForwardedEdits {
       requireLeading();
       const database = this.#databaseOf(name, reference);
       requireWriter(onBehalfOf, database);
-      const answers = await Promise.all(edits.map((edit) => answerOf(database, edit, ack)));
+      // Nobody is to wait because another one's document is being written: who comes alone may wait.
+      const options = { ...(ack && { ack }), ...(edits.length > 1 && ({ mayNotWait: true } as const)) };
+      const answers = await Promise.all(edits.map((edit) => answerOf(database, edit, options)));
       const notBegun = answers.find(isNotBegun);
       // Where none was begun, the whole may be tried elsewhere.
       if (notBegun !== undefined && answers.every(isNotBegun)) throw notBegun.error;
@@ -202,20 +207,17 @@ function requestIn(bytes: Uint8Array): EditRequest {
   }
 }
 
-async function answerOf(
-  database: Database,
-  edit: DocumentEdit,
-  ack: AckWish | undefined,
-): Promise<EditAnswer> {
+async function answerOf(database: Database, edit: DocumentEdit, options: WriteOptions): Promise<EditAnswer> {
   let receipt: WriteReceipt | undefined;
   const onReceipt = (told: WriteReceipt): void => {
     receipt = told;
   };
   try {
-    const [outcome] = await database.edit([edit], { ...(ack && { ack }), onReceipt });
+    const [outcome] = await database.edit([edit], { ...options, onReceipt });
     assert(outcome !== undefined, 'an edit has an outcome');
     return { kind: 'done', outcome, receipt };
   } catch (error) {
+    if (error instanceof DocumentBusy) return { kind: 'busy' };
     if (!(error instanceof TercetError)) throw error;
     return { kind: 'refused', error };
   }

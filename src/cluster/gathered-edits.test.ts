@@ -59,6 +59,20 @@ describe('Edits of one moment', () => {
     expect(written(log, before)).toEqual([['x', 'y']]);
   });
 
+  it('are not begun where they would wait and may not', async () => {
+    const { ledger, log } = await opened();
+    const before = log.entries.length;
+    const mayNotWait = true;
+    const [first, second, third] = await Promise.allSettled([
+      ledger.edit([edit('x', { n: 1 })], { mayNotWait }),
+      ledger.edit([edit('x', { n: 2 })], { mayNotWait }),
+      ledger.edit([edit('y', {})], { mayNotWait }),
+    ]);
+    expect([first, third]).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }]);
+    expect(second).toMatchObject({ status: 'rejected', reason: { name: 'DocumentBusy' } });
+    expect(written(log, before)).toEqual([['x', 'y']]);
+  });
+
   it('that want to be acknowledged differently are different entries', async () => {
     const { ledger, log } = await opened();
     const before = log.entries.length;

@@ -28,6 +28,11 @@ export interface Checked {
   readonly logged: readonly LoggedRevision[];
 }
 
+/** Another write of the document is on its way, and this one may not wait for it: it was not begun. */
+export class DocumentBusy extends Error {
+  override readonly name = 'DocumentBusy';
+}
+
 interface Gathered {
   readonly edit: DocumentEdit;
   readonly options: WriteOptions;
@@ -84,7 +89,10 @@ export class GatheredEdits {
     }
     if (free.length > 0) this.#begin(free);
     // Behind those of the same documents, which hold their ids by now.
-    for (const { edit, options, reject, resolve } of waiting) alone(edit, options).then(resolve, reject);
+    for (const { edit, options, reject, resolve } of waiting) {
+      if (options.mayNotWait) reject(new DocumentBusy());
+      else alone(edit, options).then(resolve, reject);
+    }
   }
 
   #begin(alike: readonly Gathered[]): void {
