@@ -123,6 +123,9 @@ export class ReadRound {
     const name = { identity: this.#set.identity, id: this.#id };
     if (to === self) {
       if (!this.#isAgreed) this.#tellOwn();
+      // As an owner only an owner answers, so that one which has not heard that it is one says no.
+    } else if (!this.#set.owners.includes(to)) {
+      caller.documents(to, [name], (reply) => this.#onDocument(to, reply));
     } else if (want === 'digest') caller.digest(to, name, (reply) => this.#onDigest(to, reply));
     else caller.read(to, name, (reply) => this.#onDocument(to, reply));
   }

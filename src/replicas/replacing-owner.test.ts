@@ -88,6 +88,19 @@ it("one that has not heard that its place is another's gets no answer that count
   expect(await receiptOf(n1, 'c3')).toMatchObject({ met: true });
 });
 
+it('one that has not heard that it is an owner now has no answer that counts, and is not what others are filled from', async () => {
+  const [n1, n2, n3, n4] = await started();
+  // What clients coordinate is not brought to the others.
+  for (const { database } of [n2, n3]) await database.edit([edit('c1', { n: 1 })], { coordinator: 'client' });
+  await replace([n1, n3], 'T1');
+  await n2.close();
+  await n3.close();
+  expect(n4.replicas.place('carts')).toMatchObject({ isOwner: false, isWhole: false });
+  const read = n1.replicas.read('carts', 'c1', { r: 2 });
+  await expect(read).rejects.toMatchObject({ code: 'consistency_unavailable' });
+  expect((await n1.replicas.standingsOf('carts')).get('n4')).toMatchObject({ isWhole: false });
+});
+
 it('one that was taken out of the cluster is neither asked nor answered', async () => {
   let members: readonly string[] = names;
   const [n1, n2, n3] = await started(() => members);
