@@ -73,6 +73,7 @@ export class Replicas implements LeaderlessServices {
     this.#parts = parts;
     this.#writeContext = {
       ...{ self, clock, delivery, liveness },
+      isMember: (node) => this.sets.isMember(node),
       keepHints: (owner, set, revisions) => handoff.keep(owner, set, revisions),
     };
     this.#readContext = {
