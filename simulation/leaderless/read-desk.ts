@@ -32,14 +32,16 @@ export class ReadDesk {
   }
 
   read({ id, settings }: ReadRequest, answer: (answer: ReadAnswer) => void): void {
-    const { canary, clock, detector, owners, random, self, standIns } = this.#process;
+    const { canary, clock, detector, owners, random, self, sets, standIns } = this.#process;
     const { r, pr, quorum, readTimeoutMs } = settings;
     const readRepair =
       canary.answersBeforeRepair && settings.readRepair === 'blocking' ? 'async' : settings.readRepair;
-    const others = detector.preferred(
+    const ranked = detector.preferred(
       owners.filter((node) => node !== self),
       clock.monotonic(),
     );
+    const members = ranked.filter((node) => sets.isMember(node));
+    const others = [...members, ...ranked.filter((node) => !members.includes(node))];
     const preferred = owners.includes(self) ? [self, ...others] : others;
     const plan = { owners: preferred, standIns, r, pr, quorum, readRepair, digests: random.chance(0.8) };
     new ReadRound(this.#process, this.#own, id, answer).begin(startRead(plan, digest128), readTimeoutMs);
