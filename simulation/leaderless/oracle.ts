@@ -71,6 +71,8 @@ export class Oracle {
   }
 
   lost(node: string, { isGone }: Pick<Loss, 'isGone'>): void {
+    // What one had that was taken out was lost then, whatever becomes of its disk.
+    if (!isGone && !this.wasMember(node, this.#world.now())) return;
     if (isGone && this.losses.some((loss) => loss.isGone && loss.node === node && this.#isOpen(loss))) return;
     this.losses.push({ node, at: this.#world.now(), isGone, until: Number.POSITIVE_INFINITY });
   }
