@@ -9,6 +9,7 @@ import {
   type ReadStep,
   type Repair,
   readIsLate,
+  readIsVoid,
   readOutcome,
   readRepairs,
   startRead,
@@ -74,7 +75,8 @@ class ReadRound {
     });
   }
 
-  #take({ state, asks }: ReadStep<ToldRevision>): void {
+  #take(step: ReadStep<ToldRevision>): void {
+    const { state, asks } = this.#isAnswered ? step : this.#withoutRemoved(step);
     this.#state = state;
     for (const ask of asks) this.#ask(ask);
     this.#repair();
@@ -82,6 +84,17 @@ class ReadRound {
     if (outcome.kind === 'open' || this.#isAnswered) return;
     this.#isAnswered = true;
     this.#answer(outcome.kind === 'answered' ? outcome : { kind: 'unreached' });
+  }
+
+  #withoutRemoved({ asks, state }: ReadStep<ToldRevision>): ReadStep<ToldRevision> {
+    const { self, sets } = this.#process;
+    let step: ReadStep<ToldRevision> = { asks, state };
+    for (const node of state.asked.keys()) {
+      if (node === self || sets.isMember(node)) continue;
+      const next = readIsVoid(step.state, node);
+      step = { state: next.state, asks: [...step.asks, ...next.asks] };
+    }
+    return step;
   }
 
   #ask({ to, want }: ReadAsk): void {

@@ -78,6 +78,7 @@ export class Replicas implements LeaderlessServices {
     };
     this.#readContext = {
       ...{ self, clock, caller, delivery, liveness },
+      isMember: (node) => this.sets.isMember(node),
       joinHere: (set, revisions) => joining.joinHere(set, revisions),
       fetchContents: (from, set, revisions) => joining.fetchContents(from, set, revisions),
       bury: (to, set, id, tombstones) => joining.bury(to, set, id, tombstones),
