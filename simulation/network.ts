@@ -84,6 +84,11 @@ export class Network<Message> {
     this.#link(from, to).isCut = isCut;
   }
 
+  /** Whether each hears the other. */
+  areConnected(a: string, b: string): boolean {
+    return !this.#link(a, b).isCut && !this.#link(b, a).isCut;
+  }
+
   /** Nodes of different groups hear nothing of each other; inside a group all links are mended. */
   partition(groups: readonly (readonly string[])[]): void {
     const groupOf = new Map(groups.flatMap((group, index) => group.map((node) => [node, index] as const)));

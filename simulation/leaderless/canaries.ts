@@ -20,6 +20,10 @@ export interface LeaderlessCanary {
   readonly forgetsPaths?: boolean;
   /** A replica whose disk was replaced is asked like all others. */
   readonly answersWhenEmpty?: boolean;
+  /** One that took another's place counts as filled from the start. */
+  readonly answersUnfilled?: boolean;
+  /** An owner is replaced before the others have heard that it was removed. */
+  readonly replacesUnheard?: boolean;
   /** Tombstones are forgotten without waiting for anybody. */
   readonly forgetsEarly?: boolean;
   /** Tombstones are forgotten however young they are. */
@@ -116,6 +120,20 @@ export const leaderlessBugs: Readonly<Record<string, PlantedLeaderlessBug>> = {
     profile: 'leaderless-away',
     seedsMax: 5,
     seedFirst: 37,
+  },
+  'unfilled-owner-asked': {
+    explanation: "one that took another's place counts for R before it is filled",
+    canary: { answersUnfilled: true },
+    profile: 'leaderless-replace',
+    seedsMax: 5,
+    seedFirst: 8,
+  },
+  'replaced-unheard': {
+    explanation: 'the place of an owner is given away before the others have heard that it was removed',
+    canary: { replacesUnheard: true },
+    profile: 'leaderless-replace',
+    seedsMax: 3,
+    seedFirst: 258,
   },
   'hint-to-anybody': {
     explanation: 'a hint is dropped when somebody has it who is not its owner',

@@ -6,6 +6,7 @@ import { overlaps } from '../../src/leaderless/presets.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import type { Violation } from '../history.ts';
 import type { FinalReplica, LeaderlessRead, LeaderlessRecord, LeaderlessWrite } from './history.ts';
+import { isDestroyed } from './losses.ts';
 import type { Oracle } from './oracle.ts';
 import { isSolo } from './workload.ts';
 
@@ -86,20 +87,23 @@ export function checkReads({ records, finals, oracle }: LeaderlessEvidence): Vio
 
 /**
  * With blocking repair and reads that overlap, nobody sees less than somebody saw before, until the document is forgotten
- * as deleted, or what was seen was on few disks and one of these is lost.
+ * as deleted, or what was seen was on few disks and one of these is lost, or several at once are.
  */
 export function checkMonotonic({ records, oracle }: LeaderlessEvidence): Violation[] {
   const reads = answeredReads(records).filter(
     ({ settings }) => settings.readRepair === 'blocking' && settings.quorum === 'strict',
   );
-  const firstWipe = oracle.wipes[0]?.at ?? Number.POSITIVE_INFINITY;
+  const firstLoss = oracle.losses[0]?.at ?? Number.POSITIVE_INFINITY;
+  const areSeveral = oracle.losses.some(({ at, until }) =>
+    oracle.losses.some((later) => later.at > at && later.at < until),
+  );
   const firstGraves = new Map(oracle.forgottenDocuments.map(({ at, id }) => [id, at] as const).reverse());
   return reads.flatMap((later) =>
     reads.flatMap((earlier): Violation[] => {
       if (earlier.id !== later.id || earlier.at >= later.invokedAt) return [];
       if (earlier.settings.r + later.settings.r <= earlier.settings.n) return [];
       if (later.at >= (firstGraves.get(later.id) ?? Number.POSITIVE_INFINITY)) return [];
-      if (later.at >= firstWipe && !outlivesDisk(earlier.settings)) return [];
+      if (later.at >= firstLoss && (areSeveral || !outlivesDisk(earlier.settings))) return [];
       const seen = later.answer.leaves.map(({ revision }) => revision);
       // A derived tombstone is no revision: it is shown as long as the merge that it stands for is the last.
       const leaves = earlier.answer.leaves.filter(({ revision }) => !hasDerivedForm(revision));
@@ -242,11 +246,4 @@ function answeredReads(records: readonly LeaderlessRecord[]): readonly AnsweredR
   return records.filter(
     (record): record is AnsweredRead => record.kind === 'read' && record.answer.kind === 'answered',
   );
-}
-
-function isDestroyed({ answer, at, settings }: MetWrite, oracle: Oracle, until: number): boolean {
-  const lost = new Set(
-    oracle.wipes.filter((wipe) => wipe.at >= at && wipe.at <= until).map(({ node }) => node),
-  );
-  return answer.durableOn.filter((node) => lost.has(node)).length >= settings.w;
 }

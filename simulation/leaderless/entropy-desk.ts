@@ -13,16 +13,17 @@ import {
   stepSession,
 } from '../../src/leaderless/anti-entropy.ts';
 import type { BucketDifferences } from '../../src/leaderless/bucket-entries.ts';
-import { peersToRejoin } from '../../src/leaderless/rejoining.ts';
+import { mayCount } from '../../src/leaderless/rejoining.ts';
 import { horizonOf, oldTombstones } from '../../src/leaderless/tombstones.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
+import type { SimulatedDisk } from '../disk.ts';
 import type { PeerReply, PeerRequest } from './messages.ts';
-import type { Process } from './process.ts';
+import { type Process, replicaSetOf } from './process.ts';
 import { put } from './replica-store.ts';
 
+type SessionOutcome = Extract<SessionEffect, { kind: 'end' }>['outcome'];
+
 interface Told {
-  /** The peer knows its own state. */
-  readonly isWhole?: boolean;
   /** Something that was sent is not joined there. */
   readonly isRejected?: boolean;
 }
@@ -31,7 +32,14 @@ const everyMsMin = 60;
 const everyMsMax = 400;
 const answerWithinMs = 800;
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const wholeKey = 'whole';
+
+/** Since when the replica on this disk is known to be whole; undefined: never. */
+export function wholeSince(disk: SimulatedDisk): string | undefined {
+  const note = disk.get(encoder.encode(wholeKey));
+  return note && (JSON.parse(decoder.decode(note)) as string);
+}
 
 export class EntropyDesk {
   readonly #process: Process;
@@ -39,34 +47,75 @@ export class EntropyDesk {
   readonly #compared = new Map<string, number>();
   /** Before this place there is nothing to forget any more. */
   #scanned = 0;
-  /** Whom this replica has taken everything from since its disk was replaced. */
-  readonly #takenFrom = new Set<string>();
-  #isWhole: boolean;
+  /** Whom it has taken everything from, and whether that one knew its own state; for these owners. */
+  #filling: { readonly owners: string; readonly taken: Map<string, boolean> } = {
+    owners: '',
+    taken: new Map(),
+  };
+  #isRunning = false;
 
   constructor(process: Process) {
     this.#process = process;
-    this.#isWhole = process.disk.get(encoder.encode(wholeKey)) !== undefined;
   }
 
   /** Whether this replica has what it once acknowledged: only then is it asked for R. */
   isWhole(): boolean {
-    return this.#isWhole;
+    return replicaSetOf(this.#process)?.isWhole === true;
   }
 
-  /** For a disk on which nothing was ever acknowledged. */
-  becomeWhole(): void {
-    this.#isWhole = true;
-    this.#process.disk.commit([put(wholeKey, true)], () => undefined);
+  /** It counts once that is durable. */
+  noteWhole(): void {
+    const { disk, note, oracle, self, sets } = this.#process;
+    const set = replicaSetOf(this.#process)!;
+    disk.commit([put(wholeKey, set.since)], ({ kind }) => {
+      if (kind !== 'durable') return;
+      sets.notedWhole(set);
+      if (!this.isWhole()) return;
+      note('is whole', { since: set.since });
+      oracle.whole(self, set.since);
+    });
   }
 
+  /** For an owner; it ends when the replica is none any more. */
   start(): void {
-    const { random, settings } = this.#process;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#next();
+  }
+
+  #next(): void {
+    const { owners, random, settings } = this.#process;
+    if (!owners.includes(this.#process.self)) {
+      this.#isRunning = false;
+      return;
+    }
     const [next] = random.sample(this.#others(), 1);
     this.#process.after(random.between(everyMsMin, everyMsMax), () => {
-      if (next === undefined || (!settings.antiEntropy && this.#isWhole)) return this.start();
-      this.#round(next, () => {
+      const isWhole = this.isWhole();
+      if (next === undefined || (!settings.antiEntropy && isWhole)) return this.#next();
+      const done = () => {
         this.#forget();
-        this.start();
+        this.#next();
+      };
+      if (isWhole) this.#round(next, done);
+      else this.#fill(next, done);
+    });
+  }
+
+  /** One that lost its disk, or took another's place, is filled: replicas/rejoining.ts. */
+  #fill(peer: string, done: () => void): void {
+    const owners = this.#process.owners.join();
+    if (this.#filling.owners !== owners) this.#filling = { owners, taken: new Map() };
+    const { taken } = this.#filling;
+    this.#ask(peer, { kind: 'standing' }, (standing) => {
+      if (standing?.kind !== 'standing') return done();
+      this.#process.note('takes everything', { from: peer, isWhole: standing.isWhole });
+      this.#round(peer, (outcome) => {
+        if (outcome !== 'failed') taken.set(peer, standing.isWhole);
+        const counts = { whole: [...taken.values()].filter(Boolean).length, all: taken.size };
+        const isSame = this.#process.owners.join() === owners;
+        if (isSame && mayCount(this.#process.settings, counts)) this.noteWhole();
+        done();
       });
     });
   }
@@ -75,22 +124,17 @@ export class EntropyDesk {
     return this.#process.owners.filter((node) => node !== this.#process.self);
   }
 
-  #round(peer: string, done: () => void): void {
+  #round(peer: string, done: (outcome: SessionOutcome) => void): void {
     const { note, store } = this.#process;
     const sequence = store.sequence();
-    let isPeerWhole = false;
     let isRejected = false;
     const take = ({ effect, session }: SessionStep): void => {
       if (effect.kind === 'end') {
         note('round', { peer, outcome: effect.outcome });
-        if (effect.outcome !== 'failed') {
-          if (!isRejected) this.#compared.set(peer, sequence);
-          if (isPeerWhole) this.#hasTakenFrom(peer);
-        }
-        return done();
+        if (effect.outcome !== 'failed' && !isRejected) this.#compared.set(peer, sequence);
+        return done(effect.outcome);
       }
       this.#do(peer, effect, (event, told = {}) => {
-        if (told.isWhole !== undefined) isPeerWhole = told.isWhole;
         if (told.isRejected === true) isRejected = true;
         take(stepSession(session, event));
       });
@@ -116,7 +160,7 @@ export class EntropyDesk {
           if (reply?.kind !== 'answer') return then({ kind: 'failed' });
           const { level, indexes } = nodesOf(question);
           const own = store.sums(level, indexes);
-          then({ kind: 'answered', answer: reply.answer, own }, { isWhole: reply.isWhole });
+          then({ kind: 'answered', answer: reply.answer, own });
         });
         return;
       }
@@ -153,12 +197,6 @@ export class EntropyDesk {
     this.#process.calls.askWithin(answerWithinMs, peer, request, then);
   }
 
-  #hasTakenFrom(peer: string): void {
-    if (this.#isWhole) return;
-    this.#takenFrom.add(peer);
-    if (this.#takenFrom.size >= peersToRejoin(this.#process.settings)) this.becomeWhole();
-  }
-
   #forget(): void {
     const { canary, clock, oracle, self, settings, store } = this.#process;
     const sequence = store.sequence();
@@ -166,7 +204,7 @@ export class EntropyDesk {
     const owners = this.#others().map((owner) => this.#compared.get(owner));
     const horizon = horizonOf({ sequence, owners, checkpoints: [], ...times });
     const through = canary.forgetsEarly ? sequence : horizon;
-    if (!this.#isWhole || through <= this.#scanned) return;
+    if (!this.isWhole() || through <= this.#scanned) return;
     const found = { dead: store.tombstones({ after: this.#scanned, through }), through };
     const old = canary.forgetsYoung ? { due: found.dead, through } : oldTombstones(found, times);
     for (const { id, leaves } of store.forget(old.due.map((dead) => dead.id))) {

@@ -4,7 +4,7 @@ import { failure } from '../../src/errors.ts';
 import { HintBook, hintLimitsDefault, isHintOld } from '../../src/leaderless/hints.ts';
 import type { CommitOutcome } from '../disk.ts';
 import type { ToldRevision } from './messages.ts';
-import type { Process } from './process.ts';
+import { isSuspected, type Process } from './process.ts';
 import { put } from './replica-store.ts';
 
 const encoder = new TextEncoder();
@@ -104,24 +104,44 @@ export class HintDesk {
   }
 
   #bring(owner: string): void {
-    const { calls, canary, clock, detector, owners, random, self } = this.#process;
+    const { calls, canary, clock, owners, random, self } = this.#process;
     if (!this.#book.begin(owner, clock.monotonic())) return;
+    this.#handOn(owner);
     const kept = [...this.#stored.values()].filter((hint) => hint.owner === owner);
     const batch = kept.slice(0, this.#book.batchLength(kept.map(({ bytes }) => bytes)));
     // What is on its way to the disk is counted, and not to be brought yet.
-    if (batch.length === 0 || detector.verdict(owner, clock.monotonic()) === 'suspected') {
+    if (batch.length === 0 || isSuspected(this.#process, owner)) {
       return this.#book.failed(owner, this.#moment());
     }
     const revisions = batch.map(({ told }) => told);
     const others = owners.filter((node) => node !== self);
     const to = canary.handsToAnybody && others.length > 0 ? random.pick(others) : owner;
-    calls.askWithin(bringWithinMs, to, { kind: 'join', revisions }, (reply) => {
+    const stands = to === owner ? { standsInFor: owner } : {};
+    calls.askWithin(bringWithinMs, to, { kind: 'join', revisions, ...stands }, (reply) => {
       // What its owner put in quarantine is not to be told again.
       const isTaken = reply?.kind === 'durable' || reply?.kind === 'rejected';
       if (!isTaken) return this.#book.failed(owner, this.#moment());
       for (const hint of batch) if (this.#stored.has(hint.key)) this.#forget(hint);
       this.#book.delivered(owner);
     });
+  }
+
+  /** Where another one took the owner's place, its hints are that one's; where that is this node, it has what they name. */
+  #handOn(owner: string): void {
+    const { disk, identity, self, sets } = this.#process;
+    const successor = sets.successorOf(identity, owner);
+    if (successor === undefined) return;
+    for (const hint of [...this.#stored.values()].filter((kept) => kept.owner === owner)) {
+      if (successor === self) {
+        this.#forget(hint);
+        continue;
+      }
+      const moved = { ...hint, owner: successor };
+      if (this.#book.keep([moved], this.#moment()) === 'full') return;
+      this.#stored.set(hint.key, moved);
+      this.#book.removed([hint]);
+      disk.commit([put(hint.key, moved)], () => undefined);
+    }
   }
 
   #forget(hint: StoredHint): void {

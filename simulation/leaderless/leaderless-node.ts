@@ -8,22 +8,26 @@ import { digestOf, type Revision } from '../../src/document/revision.ts';
 import type { RevisionGraph } from '../../src/document/revision-graph.ts';
 import { nodeOf } from '../../src/document/revision-graph.ts';
 import { pathOf } from '../../src/document/revision-path.ts';
-import { answerOf, nodesOf } from '../../src/leaderless/anti-entropy.ts';
+import type { OwnerReplacement } from '../../src/http/services.ts';
 import { detectorDefaults, FailureDetector } from '../../src/leaderless/failure-detector.ts';
+import { hindranceOf } from '../../src/leaderless/replacing.ts';
+import { ReplicaSets } from '../../src/replicas/replica-sets.ts';
 import { idDigestOf } from '../../src/replication/hash-buckets.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { SimulatedClock } from '../clock.ts';
 import type { SimulatedDisk } from '../disk.ts';
 import type { World } from '../world.ts';
+import { AnswerDesk } from './answer-desk.ts';
 import { Calls } from './calls.ts';
 import type { LeaderlessCanary } from './canaries.ts';
-import { EntropyDesk } from './entropy-desk.ts';
+import { EntropyDesk, wholeSince } from './entropy-desk.ts';
+import type { Group } from './group.ts';
+import { GroupView } from './group-view.ts';
 import { HintDesk } from './hint-desk.ts';
 import type {
   PeerMessage,
   PeerReply,
-  PeerRequest,
   ReadAnswer,
   ReadRequest,
   ToldRevision,
@@ -31,12 +35,13 @@ import type {
   WriteRequest,
 } from './messages.ts';
 import type { Oracle } from './oracle.ts';
-import type { Process } from './process.ts';
+import { type Process, replicaSetOf, type SimulatedDatabase } from './process.ts';
 import { ReadDesk } from './read-desk.ts';
-import { type JoinOutcome, ReplicaStore } from './replica-store.ts';
+import { ReplicaStore } from './replica-store.ts';
 import { WriteDesk } from './write-desk.ts';
 
 const heartbeatMs = 100;
+const standingMsMax = 1_000;
 const encoder = new TextEncoder();
 
 export interface LeaderlessNodeOptions {
@@ -44,8 +49,11 @@ export interface LeaderlessNodeOptions {
   readonly world: World;
   readonly disk: SimulatedDisk;
   readonly clock: SimulatedClock;
-  readonly owners: readonly string[];
-  readonly standIns: readonly string[];
+  /** Names of all nodes, in the order in which they hear of each other. */
+  readonly peers: readonly string[];
+  readonly identity: string;
+  readonly group: Group;
+  readonly isReplacing: boolean;
   readonly settings: LeaderlessSettings;
   readonly canary: LeaderlessCanary;
   readonly oracle: Oracle;
@@ -56,6 +64,8 @@ interface Desks {
   readonly process: Process;
   readonly hints: HintDesk;
   readonly entropy: EntropyDesk;
+  readonly view: GroupView;
+  readonly answers: AnswerDesk;
   readonly writes: WriteDesk;
   readonly reads: ReadDesk;
 }
@@ -69,6 +79,9 @@ export class LeaderlessNode {
   #life = 0;
   #isPaused = false;
   #backlog: (() => void)[] = [];
+  /** Another one for every disk. */
+  #disks = 0;
+  #isDestroyed = false;
 
   constructor(options: LeaderlessNodeOptions) {
     this.id = options.id;
@@ -79,14 +92,14 @@ export class LeaderlessNode {
 
   /** With `isNew` there was never anything on the disk that anybody could miss. */
   start(isNew = false): void {
-    if (this.#desks !== undefined) return;
+    if (this.#desks !== undefined || this.#isDestroyed) return;
     this.#options.world.note(this.id, 'started');
     const desks = this.#openDesks();
     this.#desks = desks;
-    if (isNew) desks.entropy.becomeWhole();
+    if (isNew) desks.entropy.noteWhole();
     desks.process.store.settle(desks.process.store.ids());
     desks.hints.start();
-    if (this.#isOwner()) desks.entropy.start();
+    if (this.isOwner()) desks.entropy.start();
     this.#beat(desks.process);
   }
 
@@ -104,8 +117,31 @@ export class LeaderlessNode {
   wipe(): void {
     this.crash();
     this.disk.wipe();
+    this.#disks += 1;
     this.#options.world.note(this.id, 'wiped');
-    this.#options.oracle.wiped(this.id);
+    this.#options.oracle.lost(this.id, { isGone: false });
+  }
+
+  /** It is gone for good, and its disk. */
+  destroy(): void {
+    this.crash();
+    this.#isDestroyed = true;
+    this.#options.world.note(this.id, 'destroyed');
+    this.#options.oracle.lost(this.id, { isGone: true });
+  }
+
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
+  }
+
+  /** It does something. */
+  isUp(): boolean {
+    return this.#desks !== undefined && !this.#isPaused;
+  }
+
+  /** As the group knows its members. */
+  get diskId(): string {
+    return this.#disks.toString(16).padStart(8, '0');
   }
 
   pause(): void {
@@ -120,20 +156,23 @@ export class LeaderlessNode {
     for (const run of backlog) this.#enter(this.#life, run);
   }
 
-  /** False when the node is down: the client knows at once. */
+  /** False when the node is down, or knows that it is no owner: the client knows at once. */
   write(request: WriteRequest, answer: (answer: WriteAnswer) => void): boolean {
+    if (!this.isOwner()) return false;
     this.#enter(this.#life, () => this.#desks?.writes.write(request, answer));
-    return this.#desks !== undefined;
+    return true;
   }
 
   insert(told: ToldRevision, settings: LeaderlessSettings, answer: (answer: WriteAnswer) => void): boolean {
+    if (!this.isOwner()) return false;
     this.#enter(this.#life, () => this.#desks?.writes.insert(told, settings, answer));
-    return this.#desks !== undefined;
+    return true;
   }
 
   read(request: ReadRequest, answer: (answer: ReadAnswer) => void): boolean {
+    if (!this.isOwner()) return false;
     this.#enter(this.#life, () => this.#desks?.reads.read(request, answer));
-    return this.#desks !== undefined;
+    return true;
   }
 
   receive(from: string, message: PeerMessage): void {
@@ -142,9 +181,10 @@ export class LeaderlessNode {
       if (desks === undefined) return;
       if (message.kind === 'heartbeat') this.#hear(from, desks);
       else if (message.kind === 'reply') desks.process.calls.replied(message.call, message.reply);
+      else if (message.kind === 'group') desks.view.take(message.entries, message.committed);
       else {
         const { call, request } = message;
-        this.#answer(desks, request, (reply) =>
+        desks.answers.answer(from, request, (reply) =>
           this.#options.send(this.id, from, { kind: 'reply', call, reply }),
         );
       }
@@ -175,42 +215,120 @@ export class LeaderlessNode {
     return grave !== undefined && new TextDecoder().decode(grave).includes(`"${revision}"`);
   }
 
-  #isOwner(): boolean {
-    return this.#options.owners.includes(this.id);
+  /** As the leader of the group: tells all others what was decided. */
+  lead(): void {
+    this.#enter(this.#life, () => {
+      const entries = [...this.#options.group.entries()];
+      this.#desks?.view.take(entries, entries.length);
+      for (const node of this.#options.group.members()) {
+        const message = { kind: 'group', entries, committed: entries.length } as const;
+        if (node !== this.id) this.#options.send(this.id, node, message);
+      }
+    });
+  }
+
+  /** Asks all other owners, and the new one, whether they have heard what they have to. */
+  confirmRemoved({ by, node: gone }: OwnerReplacement, done: (hindrance: string | undefined) => void): void {
+    this.#enter(this.#life, () => {
+      const { answers, process } = this.#desks!;
+      const { calls, canary, owners, sets } = process;
+      if (canary.replacesUnheard) return done(undefined);
+      const others = owners.filter((owner) => owner !== gone && sets.isMember(owner));
+      const standings = new Map<string, Extract<PeerReply, { kind: 'standing' }>>();
+      const asked = [...others, by];
+      let open = asked.length;
+      const heard = (owner: string, reply: PeerReply | undefined) => {
+        if (reply?.kind === 'standing') standings.set(owner, reply);
+        open -= 1;
+        if (open > 0) return;
+        const hindrance = hindranceOf({ gone, by, others, standings });
+        done(hindrance && `${hindrance.node} is ${hindrance.kind}`);
+      };
+      for (const owner of asked) {
+        if (owner === this.id) answers.answer(owner, { kind: 'standing' }, (reply) => heard(owner, reply));
+        else calls.askWithin(standingMsMax, owner, { kind: 'standing' }, (reply) => heard(owner, reply));
+      }
+    });
+  }
+
+  /** Whom it counts as members of the group. */
+  members(): readonly string[] {
+    return this.#desks?.view.members() ?? [];
+  }
+
+  /** As far as it knows. */
+  isOwner(): boolean {
+    return this.#desks !== undefined && replicaSetOf(this.#desks.process)?.isOwner === true;
   }
 
   #openDesks(): Desks {
-    const { canary, clock, disk, id, oracle, owners, send, settings, standIns, world } = this.#options;
+    const { canary, clock, disk, id, oracle, send, settings, world } = this.#options;
     const life = this.#life;
     const after = (delayMs: number, run: () => void) => clock.after(delayMs, () => this.#enter(life, run));
-    const calls = new Calls({ life: `${id}.${life}`, send: (to, message) => send(id, to, message), after });
+    const { sets, view } = this.#openSets();
+    const { identity, isReplacing } = this.#options;
+    const calls = new Calls({
+      ...{ life: `${id}.${life}`, after, isMember: (node) => sets.isMember(node) },
+      send: (to, message) => send(id, to, message),
+    });
     const detector = new FailureDetector({ ...detectorDefaults, heartbeatMs, intervalMsMax: 1_000 });
-    for (const node of [...owners, ...standIns]) if (node !== id) detector.add(node, clock.monotonic());
+    const peers = this.#options.peers.filter((node) => node !== id);
+    for (const node of peers) detector.add(node, clock.monotonic());
     const settle = (document: string, leaves: readonly ToldRevision[], graph: RevisionGraph) =>
       this.#mergeOf(document, leaves, graph);
     const store = new ReplicaStore({ disk, canary, settle });
     const note = (what: string, detail?: unknown) => world.note(id, what, detail);
     const random = world.random.fork(`process ${id} ${life}`);
     const process: Process = {
-      ...{ self: id, owners, standIns, settings, canary, clock, disk, random },
+      ...{ self: id, identity, isReplacing, sets, settings, canary, clock, disk, random },
       ...{ store, calls, detector, oracle, after, note },
+      get owners() {
+        return sets.byIdentity(identity)?.owners ?? [];
+      },
+      get standIns() {
+        return sets.byIdentity(identity)?.standIns ?? [];
+      },
     };
     const hints = new HintDesk(process);
-    const own = (request: PeerRequest, reply: (reply: PeerReply) => void) => {
-      if (this.#desks !== undefined) this.#answer(this.#desks, request, reply);
-    };
-    const entropy = new EntropyDesk(process);
+    const answers = new AnswerDesk(process, hints);
     return {
-      process,
-      hints,
-      entropy,
+      ...{ process, hints, answers, view },
+      entropy: new EntropyDesk(process),
       writes: new WriteDesk(process, hints),
-      reads: new ReadDesk(process, own),
+      reads: new ReadDesk(process, (request, reply) => answers.answer(id, request, reply)),
     };
   }
 
+  /** What this node knows of who owns the database, for the production code that says what follows from it. */
+  #openSets(): { readonly sets: ReplicaSets<SimulatedDatabase>; readonly view: GroupView } {
+    const { disk, group, id, identity, isReplacing, world } = this.#options;
+    const database = { name: identity, leaderless: { wholeSince: () => wholeSince(disk) } };
+    const view: GroupView = new GroupView({
+      ...{ disk, start: group.start },
+      isFounder: this.#disks === 0 || !isReplacing,
+      onChange: () => {
+        const { entropy, process } = this.#desks!;
+        world.note(id, 'heard of the group', { owners: process.owners, members: view.members() });
+        if (this.isOwner()) entropy.start();
+      },
+    });
+    const sets = new ReplicaSets<SimulatedDatabase>({
+      ...{ self: id, disk: this.diskId, digest: digest128 },
+      nodes: () => view.members(),
+      members: () => view.members(),
+    });
+    sets.begin({
+      get: () => database,
+      has: () => view.replication() !== undefined,
+      names: () => [identity],
+      onUpdate: () => () => undefined,
+      replication: () => view.replication() ?? group.start.replication,
+    });
+    return { sets, view };
+  }
+
   #beat(process: Process): void {
-    for (const node of [...process.owners, ...process.standIns]) {
+    for (const node of this.#options.peers) {
       if (node !== this.id) this.#options.send(this.id, node, { kind: 'heartbeat' });
     }
     process.after(heartbeatMs, () => this.#beat(process));
@@ -221,65 +339,6 @@ export class LeaderlessNode {
     const wasSuspected = process.detector.verdict(from, now) === 'suspected';
     process.detector.heartbeat(from, now);
     if (wasSuspected) hints.ownerIsBack(from);
-  }
-
-  #answer({ entropy, hints, process }: Desks, request: PeerRequest, reply: (reply: PeerReply) => void): void {
-    const { canary, store } = process;
-    const durable = ({ kind }: JoinOutcome) => reply({ kind });
-    switch (request.kind) {
-      case 'join':
-        if (canary.acknowledgesEarly) reply({ kind: 'durable' });
-        return this.#join(request, { hints, process }, canary.acknowledgesEarly ? () => undefined : durable);
-      case 'repair':
-        if (canary.repairOverwrites) return store.overwrite(request.revisions, durable);
-        return store.join(
-          request.revisions.map((told) => this.#arrived(told)),
-          durable,
-        );
-      case 'digest':
-      case 'full': {
-        if (!this.#isOwner() || (!entropy.isWhole() && !canary.answersWhenEmpty))
-          return reply({ kind: 'refused' });
-        const digest = store.digest(request.id);
-        if (request.kind === 'digest') return reply({ kind: 'digest', digest });
-        const held = store.leaves(request.id);
-        const grave =
-          held.length === 0 && !canary.believesTheDead ? store.grave(request.id)?.leaves : undefined;
-        return reply({ kind: 'full', digest, held, grave });
-      }
-      case 'question': {
-        const { question } = request;
-        const { indexes, level } = nodesOf(question);
-        const entries = question.kind === 'buckets' ? store.entries(question.buckets) : [];
-        const told = { root: store.sums(0, [0])[0]!, sums: store.sums(level, indexes), entries };
-        return reply({
-          kind: 'answer',
-          answer: answerOf(question, told, digest128),
-          isWhole: entropy.isWhole(),
-        });
-      }
-      case 'fetch':
-        return reply({ kind: 'fetched', revisions: store.named(request.wanted) });
-      case 'bury':
-        for (const grave of request.graves) store.bury(grave);
-        return this.disk.commit([], durable);
-    }
-  }
-
-  #join(
-    { revisions, standsInFor }: Extract<PeerRequest, { kind: 'join' }>,
-    { hints, process }: Pick<Desks, 'hints' | 'process'>,
-    durable: (outcome: JoinOutcome) => void,
-  ): void {
-    if (standsInFor === undefined) {
-      return process.store.join(revisions, durable);
-    }
-    for (const told of revisions) hints.keep(standsInFor, told, durable);
-  }
-
-  #arrived(told: ToldRevision): ToldRevision {
-    if (!this.#options.canary.forgetsPaths) return told;
-    return { ...told, path: { start: told.path.start, ids: told.path.ids.slice(0, 1) } };
   }
 
   #mergeOf(id: string, leaves: readonly ToldRevision[], graph: RevisionGraph): ToldRevision | undefined {

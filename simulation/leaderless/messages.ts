@@ -7,6 +7,7 @@ import type { NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
 import type { HeldRevision } from '../../src/leaderless/held-revisions.ts';
 import type { Grave } from '../../src/replication/graves.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
+import type { GroupEntry } from './group.ts';
 
 /** A revision on its way between replicas. Its body is one number of its own, so a number names its write. */
 export interface ToldRevision extends HeldRevision {
@@ -16,17 +17,21 @@ export interface ToldRevision extends HeldRevision {
 }
 
 export type PeerRequest =
-  /** `standsInFor`: keep it for this owner. */
+  /** `standsInFor`: keep it for this owner, unless that is you. */
   | { readonly kind: 'join'; readonly revisions: readonly ToldRevision[]; readonly standsInFor?: string }
   | { readonly kind: 'repair'; readonly revisions: readonly ToldRevision[] }
   | { readonly kind: 'digest' | 'full'; readonly id: string }
   | { readonly kind: 'question'; readonly question: Question }
   | { readonly kind: 'fetch'; readonly wanted: readonly NamedRevisions[] }
-  | { readonly kind: 'bury'; readonly graves: readonly Grave[] };
+  | { readonly kind: 'bury'; readonly graves: readonly Grave[] }
+  /** Are you an owner, do you know your own state, and whom do you count as members? */
+  | { readonly kind: 'standing' };
 
 export type PeerReply =
   | { readonly kind: 'durable' }
   | { readonly kind: 'refused' }
+  /** Whatever became of it, it does not count: whoever asks, or is asked, is no owner or no member. */
+  | { readonly kind: 'unconfirmed' }
   /** Some of it is not joined, now or later: it is in quarantine. */
   | { readonly kind: 'rejected' }
   | { readonly kind: 'digest'; readonly digest: string | undefined }
@@ -36,12 +41,19 @@ export type PeerReply =
       readonly held: readonly ToldRevision[];
       readonly grave: readonly Revision[] | undefined;
     }
-  /** `isWhole`: the replica knows its own state. */
-  | { readonly kind: 'answer'; readonly answer: Answer; readonly isWhole: boolean }
-  | { readonly kind: 'fetched'; readonly revisions: readonly ToldRevision[] };
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'fetched'; readonly revisions: readonly ToldRevision[] }
+  | {
+      readonly kind: 'standing';
+      readonly isOwner: boolean;
+      readonly isWhole: boolean;
+      readonly members: readonly string[];
+    };
 
 export type PeerMessage =
   | { readonly kind: 'heartbeat' }
+  /** From the leader of the group: its log, and how much of it is decided. */
+  | { readonly kind: 'group'; readonly entries: readonly GroupEntry[]; readonly committed: number }
   | { readonly kind: 'request'; readonly call: string; readonly request: PeerRequest }
   | { readonly kind: 'reply'; readonly call: string; readonly reply: PeerReply };
 
@@ -59,6 +71,8 @@ export type WriteAnswer =
       readonly kind: 'met' | 'partial';
       readonly revision: Revision;
       readonly durableOn: readonly string[];
+      /** Those of them that are no owners, as far as the coordinator knows. */
+      readonly standIns: readonly string[];
     }
   | { readonly kind: 'unknown' | 'failed'; readonly revision: Revision }
   | { readonly kind: 'conflict' };

@@ -74,6 +74,8 @@ export class LeaderlessNemesis {
         network.setCut(from!.id, to!.id, true);
         return this.#later(() => network.setCut(from!.id, to!.id, false));
       }
+      case 'slow_link':
+        return this.#slowLink();
       case 'partition':
         return this.#partition();
       case 'bad_links':
@@ -98,8 +100,8 @@ export class LeaderlessNemesis {
 
   /** One disk at a time, and the next one only once the last is whole again: fewer than W of a write's replicas. */
   #wipe(): void {
-    const { owners } = this.#cluster;
-    if (!owners.every((node) => node.isWhole())) return;
+    const { oracle, owners } = this.#cluster;
+    if (oracle.openLosses() > 0 || !owners.every((node) => node.isWhole())) return;
     const victim = this.#random.pick(owners);
     victim.wipe();
     this.#later(() => victim.start());
@@ -111,6 +113,14 @@ export class LeaderlessNemesis {
     this.#world.note('nemesis', 'parts', some);
     this.#cluster.network.partition([some, ids.filter((id) => !some.includes(id))]);
     this.#later(() => this.#cluster.network.partition([ids]));
+  }
+
+  #slowLink(): void {
+    const { network, nodes } = this.#cluster;
+    const [from, to] = this.#random.sample(nodes, 2);
+    const delayMs = this.#random.between(200, 1_200);
+    network.setCondition(from!.id, to!.id, { ...calmLink, delayMsMin: delayMs / 2, delayMsMax: delayMs });
+    this.#later(() => network.setCondition(from!.id, to!.id, calmLink));
   }
 
   #badLinks(): void {

@@ -15,7 +15,8 @@ const faultKinds = [
   'clock_jump',
 ] as const;
 
-export type LeaderlessFault = (typeof faultKinds)[number];
+/** `slow_link`: what one node tells another is late by so much that others have come and gone meanwhile. */
+export type LeaderlessFault = (typeof faultKinds)[number] | 'slow_link';
 
 export interface LeaderlessProfile {
   readonly faults: readonly LeaderlessFault[];
@@ -28,13 +29,18 @@ export interface LeaderlessProfile {
   readonly deletions: number;
   /** How many of the writes are made of a copy that was read before tombstones of that time were forgotten. */
   readonly oldEdits: number;
+  /** Nodes beside those that a run has anyway, where owners are replaced; none: they stay. */
+  readonly spares: number;
+  /** Each run has one of these besides. */
+  readonly variants: readonly Partial<LeaderlessSettings>[];
   /** Where given, every run has these; what is not given is drawn. */
   readonly settings: Partial<LeaderlessSettings>;
 }
 
 const usual = {
   ...{ gapMsMin: 30, gapMsMax: 700, isSwarm: false },
-  ...{ documentsMax: 3, deletions: 0.12, oldEdits: 0, settings: {} },
+  ...{ documentsMax: 3, deletions: 0.12, oldEdits: 0 },
+  ...{ spares: 0, settings: {}, variants: [{}] },
 };
 const cuts: readonly LeaderlessFault[] = ['cut_link', 'partition', 'bad_links', 'slow_replica'];
 
@@ -85,6 +91,19 @@ const profiles: Readonly<Record<string, LeaderlessProfile>> = {
     ...usual,
     faults: faultKinds,
     settings: { hints: false, readRepair: 'off', antiEntropy: true },
+  },
+  /** Owners are destroyed, or taken for dead, and others take their places. */
+  'leaderless-replace': {
+    ...usual,
+    faults: [...cuts, 'slow_link', 'crash', 'pause', 'wipe', 'full_disk'],
+    isSwarm: true,
+    spares: 3,
+    // Where nothing repairs, what W replicas have no others get, but by being filled.
+    variants: [
+      {},
+      { quorum: 'strict', hints: false, readRepair: 'off', antiEntropy: false },
+      { quorum: 'strict', hints: false, writeTimeoutMs: 1_400 },
+    ],
   },
 };
 

@@ -9,6 +9,7 @@ import {
   type ReadStep,
   type Repair,
   readIsLate,
+  readIsVoid,
   readOutcome,
   readRepairs,
   startRead,
@@ -32,14 +33,16 @@ export class ReadDesk {
   }
 
   read({ id, settings }: ReadRequest, answer: (answer: ReadAnswer) => void): void {
-    const { canary, clock, detector, owners, random, self, standIns } = this.#process;
+    const { canary, clock, detector, owners, random, self, sets, standIns } = this.#process;
     const { r, pr, quorum, readTimeoutMs } = settings;
     const readRepair =
       canary.answersBeforeRepair && settings.readRepair === 'blocking' ? 'async' : settings.readRepair;
-    const others = detector.preferred(
+    const ranked = detector.preferred(
       owners.filter((node) => node !== self),
       clock.monotonic(),
     );
+    const members = ranked.filter((node) => sets.isMember(node));
+    const others = [...members, ...ranked.filter((node) => !members.includes(node))];
     const preferred = owners.includes(self) ? [self, ...others] : others;
     const plan = { owners: preferred, standIns, r, pr, quorum, readRepair, digests: random.chance(0.8) };
     new ReadRound(this.#process, this.#own, id, answer).begin(startRead(plan, digest128), readTimeoutMs);
@@ -72,7 +75,8 @@ class ReadRound {
     });
   }
 
-  #take({ state, asks }: ReadStep<ToldRevision>): void {
+  #take(step: ReadStep<ToldRevision>): void {
+    const { state, asks } = this.#isAnswered ? step : this.#withoutRemoved(step);
     this.#state = state;
     for (const ask of asks) this.#ask(ask);
     this.#repair();
@@ -80,6 +84,17 @@ class ReadRound {
     if (outcome.kind === 'open' || this.#isAnswered) return;
     this.#isAnswered = true;
     this.#answer(outcome.kind === 'answered' ? outcome : { kind: 'unreached' });
+  }
+
+  #withoutRemoved({ asks, state }: ReadStep<ToldRevision>): ReadStep<ToldRevision> {
+    const { self, sets } = this.#process;
+    let step: ReadStep<ToldRevision> = { asks, state };
+    for (const node of state.asked.keys()) {
+      if (node === self || sets.isMember(node)) continue;
+      const next = readIsVoid(step.state, node);
+      step = { state: next.state, asks: [...step.asks, ...next.asks] };
+    }
+    return step;
   }
 
   #ask({ to, want }: ReadAsk): void {

@@ -4,7 +4,6 @@
  */
 
 import { settingsFrom } from '../../src/leaderless/presets.ts';
-import { peersToRejoin } from '../../src/leaderless/rejoining.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import type { Violation } from '../history.ts';
 import type { RunSummary } from '../run.ts';
@@ -22,7 +21,9 @@ import {
 } from './checkers.ts';
 import { LeaderlessCluster } from './cluster.ts';
 import type { LeaderlessRecord } from './history.ts';
+import { withoutStrays } from './losses.ts';
 import { LeaderlessNemesis } from './nemesis.ts';
+import { Operator } from './operator.ts';
 import { hintsSuffice, type LeaderlessProfile } from './profiles.ts';
 import { LeaderlessWorkload } from './workload.ts';
 
@@ -52,7 +53,11 @@ export function runLeaderless({
   const world = new World(seed);
   const settings = settingsOfSeed(world, nodes, profile);
   world.note('run', 'settings', settings);
-  const cluster = new LeaderlessCluster({ world, nodes, settings, canary });
+  const isReplacing = profile.spares > 0;
+  const cluster = new LeaderlessCluster({
+    ...{ world, settings, canary, isReplacing },
+    nodes: nodes + profile.spares,
+  });
   const random = world.random.fork('workload');
   const workload = new LeaderlessWorkload({
     world,
@@ -64,17 +69,24 @@ export function runLeaderless({
     thinkMsMax: random.pick([60, 150, 300]),
   });
   const nemesis = new LeaderlessNemesis(world, cluster, profile);
+  const operator = new Operator(world, cluster);
   let violations: Violation[];
   try {
     cluster.start();
     workload.start();
     nemesis.start();
+    if (isReplacing) operator.start();
     world.runUntil(microsecondsOf(seconds * 1_000));
+    operator.stop();
     nemesis.healAll();
     workload.stop();
-    settle(world, cluster, workload);
+    settle(world, { cluster, operator, workload });
     violations = judged(
-      { records: workload.records(), finals: cluster.finals(), oracle: cluster.oracle },
+      {
+        records: withoutStrays(workload.records(), cluster.oracle),
+        finals: cluster.finals(),
+        oracle: cluster.oracle,
+      },
       settings,
       profile,
     );
@@ -117,17 +129,25 @@ function settingsOfSeed(world: World, nodes: number, profile: LeaderlessProfile)
       hintWindowMs: quorum === 'strict' ? random.pick([1_000, 600_000]) : 600_000,
       tombstoneHorizonMs: random.pick([1_500, 1_500, 60_000]),
       ...profile.settings,
+      ...random.pick(profile.variants),
     },
     nodes,
   );
 }
 
-function settle(world: World, cluster: LeaderlessCluster, workload: LeaderlessWorkload): void {
+interface Settling {
+  readonly cluster: LeaderlessCluster;
+  readonly operator: Operator;
+  readonly workload: LeaderlessWorkload;
+}
+
+function settle(world: World, { cluster, operator, workload }: Settling): void {
   const { readRepair } = cluster.settings;
   const end = world.now() + microsecondsOf(settleSecondsMax * 1_000);
   // What is on its way arrives, and writes whose time is not up come to their ends.
   world.runUntil(world.now() + microsecondsOf(2_500));
-  world.runUntil(end, () => isWhole(cluster) && (!cluster.settings.antiEntropy || cluster.isEqual()));
+  const isSettled = () => operator.isIdle() && isWhole(cluster);
+  world.runUntil(end, () => isSettled() && (!cluster.settings.antiEntropy || cluster.isEqual()));
   if (readRepair === 'off') return;
   const ids = [...new Set(workload.records().map(({ id }) => id))];
   let isRead = false;
@@ -139,7 +159,7 @@ function settle(world: World, cluster: LeaderlessCluster, workload: LeaderlessWo
 }
 
 function isWhole(cluster: LeaderlessCluster): boolean {
-  return peersToRejoin(cluster.settings) === 0 || cluster.owners.every((node) => node.isWhole());
+  return cluster.owners.every((node) => node.isWhole());
 }
 
 function judged(

@@ -42,6 +42,8 @@ interface Attempt {
 
 const patienceMs = 1_500;
 const soloPrefix = 'solo ';
+/** Reads when all is mended, and asks nobody whose place is another's. */
+const lastClient = 'last';
 
 export function isSolo(id: string): boolean {
   return id.startsWith(soloPrefix);
@@ -80,7 +82,7 @@ export class LeaderlessWorkload {
     const [id, ...rest] = ids;
     if (id === undefined) return done();
     const settings = { ...this.#options.cluster.settings, r: this.#options.cluster.settings.n };
-    this.#read('last', id, settings, this.#options.world.random.fork(`last ${id}`), () =>
+    this.#read(lastClient, id, settings, this.#options.world.random.fork(`last ${id}`), () =>
       this.readAll(rest, done),
     );
   }
@@ -131,7 +133,7 @@ export class LeaderlessWorkload {
   ): void {
     const { cluster, world } = this.#options;
     const invokedAt = world.now();
-    const node = random.pick(cluster.owners);
+    const node = random.pick(client === lastClient ? cluster.owners : cluster.coordinators);
     this.#once<ReadAnswer>(
       (answer) => node.read({ id, settings }, answer),
       (answer) => {
@@ -162,7 +164,7 @@ export class LeaderlessWorkload {
   ): void {
     const { cluster } = this.#options;
     const { settings } = cluster;
-    const node = random.pick(cluster.owners);
+    const node = random.pick(cluster.coordinators);
     const value = this.#nextValue();
     const noted = (answer: LeaderlessWrite['answer']) => {
       if ('revision' in answer) remembered.set(id, answer.revision);
@@ -214,7 +216,7 @@ export class LeaderlessWorkload {
   /** The copy, or an edit of it, as replicators bring it: nobody asks whether it is still the latest. */
   #bring(client: string, copy: ToldRevision, random: SeededRandom, done: () => void): void {
     const { cluster } = this.#options;
-    const node = random.pick(cluster.owners);
+    const node = random.pick(cluster.coordinators);
     const told = random.chance(0.5) ? copy : this.#editOf(copy);
     this.#record({ client, id: told.id, node, base: copy.revision, deleted: false }, done, (answer) =>
       node.insert(told, cluster.settings, answer),
@@ -238,7 +240,7 @@ export class LeaderlessWorkload {
   #missingOn(id: string, answer: LeaderlessWrite['answer']): readonly string[] {
     if (answer.kind !== 'met' && answer.kind !== 'partial') return [];
     const { cluster } = this.#options;
-    const wiped = new Set(cluster.oracle.wipes.map(({ node }) => node));
+    const wiped = new Set(cluster.oracle.losses.map(({ node }) => node));
     // A stand-in may have handed over by now.
     const owners = cluster.owners.filter((node) => answer.durableOn.includes(node.id) && !wiped.has(node.id));
     return owners.filter((node) => !node.hasDurable(id, answer.revision)).map((node) => node.id);

@@ -12,13 +12,14 @@ import {
   type WriteState,
   type WriteStep,
   writeIsLate,
+  writeIsVoid,
   writeOutcome,
 } from '../../src/leaderless/write-coordinator.ts';
 import type { LeaderlessSettings } from '../../src/replication/leaderless-settings.ts';
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { HintDesk } from './hint-desk.ts';
 import type { PeerReply, ToldRevision, WriteAnswer, WriteRequest } from './messages.ts';
-import { lateAfterMs, type Process } from './process.ts';
+import { isSuspected, lateAfterMs, type Process } from './process.ts';
 
 const encoder = new TextEncoder();
 const joinFirstMs = 200;
@@ -112,12 +113,10 @@ export class WriteDesk {
     settledHere: () => void,
     answer: (answer: WriteAnswer) => void,
   ): void {
-    const { canary, clock, detector, owners, self, standIns } = this.#process;
+    const { canary, owners, self, standIns } = this.#process;
     const { hints, w, pw, writeTimeoutMs } = settings;
     const quorum = canary.countsStandIns ? 'sloppy' : settings.quorum;
-    const suspected = owners.filter(
-      (node) => node !== self && detector.verdict(node, clock.monotonic()) === 'suspected',
-    );
+    const suspected = owners.filter((node) => node !== self && isSuspected(this.#process, node));
     new WriteRound(this.#process, this.#hints, told, answer).begin(
       startWrite({ owners, standIns, w, pw, quorum, suspected }),
       { timeoutMs: writeTimeoutMs, keepsHints: hints, settledHere },
@@ -163,13 +162,14 @@ class WriteRound {
   #take({ state, sends }: WriteStep): void {
     this.#state = state;
     for (const { to, standsInFor } of sends) this.#send(to, standsInFor);
+    if (!this.#isAnswered) this.#forgetRemoved();
     const outcome = writeOutcome(this.#state);
     if (outcome.kind !== 'open' && !this.#isAnswered) {
       this.#isAnswered = true;
       const { revision } = this.#told;
       if (outcome.kind === 'met' || outcome.kind === 'partial') {
         const { owners, standIns } = outcome.receipt;
-        this.#answer({ kind: outcome.kind, revision, durableOn: [...owners, ...standIns] });
+        this.#answer({ kind: outcome.kind, revision, durableOn: [...owners, ...standIns], standIns });
       } else this.#answer({ kind: outcome.kind, revision });
     }
     if (!this.#options.keepsHints) return;
@@ -179,6 +179,13 @@ class WriteRound {
       if (this.#hinted.has(owner) || owner === this.#process.self) continue;
       this.#hinted.add(owner);
       this.#hints.keep(owner, this.#told, () => undefined);
+    }
+  }
+
+  #forgetRemoved(): void {
+    const { self, sets } = this.#process;
+    for (const node of this.#state.asked.keys()) {
+      if (node !== self && !sets.isMember(node)) this.#state = writeIsVoid(this.#state, node);
     }
   }
 
@@ -199,6 +206,7 @@ class WriteRound {
   }
 
   #heard(from: string, reply: PeerReply): void {
-    this.#take(addWriteReply(this.#state, { from, kind: reply.kind === 'durable' ? 'durable' : 'refused' }));
+    const kind = reply.kind === 'durable' ? 'durable' : reply.kind === 'unconfirmed' ? 'unknown' : 'refused';
+    this.#take(addWriteReply(this.#state, { from, kind }));
   }
 }

@@ -3,7 +3,7 @@
 import type { DocumentReader } from '../database/joined-reads.ts';
 import type { QuorumWish } from '../database/writes.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
-import type { ActiveTask } from './services.ts';
+import type { ActiveTask, OwnerReplacement } from './services.ts';
 
 /** Where a leaderless database is, and how it reads and writes. */
 export interface LeaderlessPlace {
@@ -42,11 +42,11 @@ export interface LeaderlessServices {
   /** What each owner that answers within a second says of itself, this one among them. */
   standingsOf(database: string): Promise<ReadonlyMap<string, ReplicaStanding>>;
   /**
-   * Resolves when none of the other owners that are members speaks with that node any more, because it was removed from
-   * the cluster, and when all that they took before is durable.
-   * @throws TercetError `service_unavailable` when one does not answer, or still counts it as a member
+   * Resolves when none of the other owners that are members speaks with the one that goes any more, because it was removed from
+   * the cluster, when all that they took before is durable, and when the one that comes knows that it is no owner.
+   * @throws TercetError `service_unavailable` when one does not answer, or has not heard of it
    */
-  confirmRemoved(database: string, node: string): Promise<void>;
+  confirmRemoved(database: string, replacement: OwnerReplacement): Promise<void>;
   /** Takes over what graves the others have of a document; false where nobody tells of one. @throws TercetError */
   hearGraves(database: string, id: string): Promise<boolean>;
   /** Compares the own replica with all others. @throws TercetError */

@@ -7,6 +7,7 @@ import {
   type ReadPlan,
   type ReadReply,
   readIsLate,
+  readIsVoid,
   readOutcome,
   readRepairs,
   startRead,
@@ -225,5 +226,33 @@ describe('read repair', () => {
     const half = addReadReply(state, { kind: 'repaired', from: 'n1', revisions: [v7], grave: [] }).state;
     expect(readRepairs(half).map(({ to }) => to)).toEqual(['n2']);
     expect(readOutcome(half).kind).toBe('open');
+  });
+});
+
+describe('a replica that is taken out of the cluster while a read is on its way', () => {
+  it('does not count any more, and another one is asked', () => {
+    const heard = toldOf({}, digestFrom('n2', v6));
+    const { asks, state } = readIsVoid(heard, 'n2');
+    expect(asks).toEqual([{ to: 'n3', want: 'digest' }]);
+    const own = addReadReply(state, full('n1', v6)).state;
+    expect(readOutcome(own).kind).toBe('open');
+    const { state: both } = addReadReply(own, digestFrom('n3', v6));
+    expect(readOutcome(both)).toMatchObject({ kind: 'answered', from: ['n1', 'n3'] });
+  });
+
+  it('is none of those that hold the answer of a read that repairs before it answers', () => {
+    const changes = { r: 3, readRepair: 'blocking' } as const;
+    const heard = toldOf(changes, full('n2', v7), full('n1', v7), full('n3', v6));
+    const mended = { kind: 'repaired', from: 'n3', revisions: [v7], grave: [] } as const;
+    expect(readOutcome(addReadReply(heard, mended).state).kind).toBe('answered');
+    const { state } = readIsVoid(heard, 'n2');
+    const outcome = readOutcome(addReadReply(state, mended).state);
+    expect(outcome).toMatchObject({ kind: 'unreached', from: ['n1', 'n3'] });
+  });
+
+  it('that has not answered, or has refused, changes nothing', () => {
+    const { asks, state } = begin();
+    expect(readIsVoid(state, asks[1]!.to)).toEqual({ state, asks: [] });
+    expect(readIsVoid(state, 'n9')).toEqual({ state, asks: [] });
   });
 });

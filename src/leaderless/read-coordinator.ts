@@ -13,7 +13,8 @@
  * ancestor of v7, or they are siblings and both are the answer.
  *
  * Invariants:
- * 1. A replica counts towards R once it said what it holds: with all of it, or with the digest of what another sent.
+ * 1. A replica counts towards R once it said what it holds: with all of it, or with the digest of what another sent; and
+ *    as long as it is in the cluster.
  * 2. The answer is the union of everything that counted, never weaker than R and PR: fewer is `unreached`.
  * 3. A repair sends leaves that its receiver did not tell of; it takes nothing away, so siblings survive it.
  * 4. What is alive in one replica and in the grave of another is not part of the answer (replication/graves.ts). Who holds
@@ -168,6 +169,16 @@ export function readIsLate<Held extends HeldRevision>(state: ReadState<Held>, no
   const before = state.asked.get(node);
   if (before?.status !== 'waiting') return { state, asks: [] };
   return decided(withAsked(state, node, { ...before, status: 'late' }));
+}
+
+/**
+ * The node was taken out of the cluster: what it said does not count any more, because who gets its place need not know
+ * it. Somebody else is asked.
+ */
+export function readIsVoid<Held extends HeldRevision>(state: ReadState<Held>, node: string): ReadStep<Held> {
+  const before = state.asked.get(node);
+  if (before?.status !== 'answered') return { state, asks: [] };
+  return decided(withAsked(state, node, { ...before, status: 'refused' }));
 }
 
 /** Time is up. Later answers are still taken, and lead to repairs. */

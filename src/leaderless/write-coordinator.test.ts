@@ -9,6 +9,7 @@ import {
   type WriteReply,
   type WriteState,
   writeIsLate,
+  writeIsVoid,
   writeOutcome,
 } from './write-coordinator.ts';
 
@@ -74,6 +75,24 @@ describe('a write with a strict quorum', () => {
   it('is partial or unknown when time is up, by whether anybody has it', () => {
     expect(writeOutcome(closeWrite(toldOf({}, ['n1', 'durable']))).kind).toBe('partial');
     expect(writeOutcome(closeWrite(toldOf({}))).kind).toBe('unknown');
+  });
+});
+
+describe('an owner that is taken out of the cluster while a write is on its way', () => {
+  const counted = toldOf({}, ['n2', 'durable']);
+
+  it('does not count any more, whatever it confirmed before', () => {
+    const state = addWriteReply(writeIsVoid(counted, 'n2'), { from: 'n1', kind: 'durable' }).state;
+    expect(writeOutcome(state)).toEqual({ kind: 'open' });
+    const met = addWriteReply(state, { from: 'n3', kind: 'durable' }).state;
+    expect(writeOutcome(met)).toMatchObject({ kind: 'met', receipt: { owners: ['n1', 'n3'] } });
+  });
+
+  it('may have the write all the same, and is owed it like any other', () => {
+    const state = writeIsVoid(toldOf({}, ['n2', 'durable'], ['n1', 'refused'], ['n3', 'refused']), 'n2');
+    expect(writeOutcome(state)).toMatchObject({ kind: 'unknown' });
+    const stored = writeIsVoid(toldOf({}, ['n2', 'durable'], ['n1', 'durable']), 'n2');
+    expect(owedHints(stored)).toEqual(['n2']);
   });
 });
 

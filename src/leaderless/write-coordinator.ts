@@ -15,7 +15,8 @@
  * 1. An owner and those who stand in for it are one of the N: together they count once.
  * 2. Only a `durable` answer counts. A stand-in's counts where the quorum is sloppy, and never for PW.
  * 3. `failed` is said only when everyone who was asked said that the write is not there.
- * 4. A hint is owed only for a write that is stored somewhere: what failed is not brought about later.
+ * 4. What counted is void once its node was taken out of the cluster, until the client was told.
+ * 5. A hint is owed only for a write that is stored somewhere: what failed is not brought about later.
  *
  * Left out: revisions and bodies, deadlines (the driver says `late` and `closeWrite`), where hints are kept (hints.ts).
  */
@@ -117,6 +118,14 @@ export function writeIsLate(state: WriteState, node: string): WriteStep {
   return replaced(withStatus(state, node, 'late'), before.owner);
 }
 
+/**
+ * The node was taken out of the cluster: what it confirmed does not count any more. Who gets its place may have been filled
+ * by then from the others, and what they are yet to take it does not hear of.
+ */
+export function writeIsVoid(state: WriteState, node: string): WriteState {
+  return state.asked.get(node)?.status === 'durable' ? withStatus(state, node, 'unknown') : state;
+}
+
 /** Time is up: what is not durable now is owed to its owners. Later answers are still taken, and settle hints. */
 export function closeWrite(state: WriteState): WriteState {
   return { ...state, closed: true };
@@ -145,7 +154,7 @@ export function writeOutcome(state: WriteState): WriteOutcome {
  */
 export function owedHints(state: WriteState): readonly string[] {
   const { asked, closed, plan } = state;
-  if (![...asked.values()].some(({ status }) => status === 'durable')) return []; // Invariant 4.
+  if (![...asked.values()].some(({ status }) => status === 'durable')) return []; // Invariant 5.
   return plan.owners.filter((owner) => {
     const status = asked.get(owner)?.status;
     if (status === 'durable' || holdsFor(state, owner).length > 0) return false;

@@ -91,14 +91,8 @@ export async function openReplicas(replicas: Replicas, options: OpenReplicasOpti
   const { sets } = replicas;
   const server = new ReplicaServer({
     databaseOf: (identity) => sets.databaseOf(identity),
-    mayRead: (identity, node) => {
-      const set = sets.byIdentity(identity);
-      return set?.isWhole === true && sets.isOwner(set, node);
-    },
-    isOwner: (identity, node) => {
-      const set = sets.byIdentity(identity);
-      return set !== undefined && sets.isOwner(set, node);
-    },
+    mayRead: (identity, node) => sets.mayRead(identity, node),
+    isOwner: (identity, node) => sets.isOwner(identity, node),
     standIn: (arrivals) => standIn(arrivals, sets, handoff),
   });
   const desk = new PeerDesk({

@@ -12,6 +12,8 @@ export interface ToldStanding extends ReplicaStanding {
   readonly documents?: number;
   /** Whom it counts as members of the cluster. */
   readonly members?: readonly string[];
+  /** Whether it takes itself for an owner. */
+  readonly isOwner?: boolean;
 }
 
 export interface ToldGrave {

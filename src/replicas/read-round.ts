@@ -19,6 +19,7 @@ import {
   type ReadStep,
   type Repair,
   readIsLate,
+  readIsVoid,
   readOutcome,
   readRepairs,
   startRead,
@@ -41,6 +42,7 @@ export interface ReadRoundContext {
   readonly caller: ReplicaCaller;
   readonly delivery: Delivery;
   readonly liveness: Liveness;
+  readonly isMember: (node: string) => boolean;
   /** Joins revisions into the own replica. */
   readonly joinHere: (set: ReplicaSet, revisions: readonly WholeRevision[]) => Promise<JoinOutcome>;
   /** Brings the contents that revisions name and that are not here from the replica that told of them. */
@@ -123,6 +125,9 @@ export class ReadRound {
     const name = { identity: this.#set.identity, id: this.#id };
     if (to === self) {
       if (!this.#isAgreed) this.#tellOwn();
+      // As an owner only an owner answers, so that one which has not heard that it is one says no.
+    } else if (!this.#set.owners.includes(to)) {
+      caller.documents(to, [name], (reply) => this.#onDocument(to, reply));
     } else if (want === 'digest') caller.digest(to, name, (reply) => this.#onDigest(to, reply));
     else caller.read(to, name, (reply) => this.#onDocument(to, reply));
   }
@@ -131,7 +136,8 @@ export class ReadRound {
     const told = reply.kind === 'answered' ? reply.answers[0] : undefined;
     if (told === undefined || told.kind === 'no_database') return this.#disagree({ kind: 'refused', from });
     const digest = told.kind === 'digest' ? told.digest : undefined;
-    if (!this.#isAgreed || digest !== this.#ownDigest)
+    const isRemoved = (node: string) => node !== this.#context.self && !this.#context.isMember(node);
+    if (!this.#isAgreed || digest !== this.#ownDigest || this.#agreeing.some(isRemoved))
       return this.#disagree({ kind: 'digest', from, digest });
     this.#agreeing.push(from);
     if (this.#agreeing.length >= this.#settings.r && this.#agreeing.length >= this.#settings.pr) {
@@ -171,13 +177,26 @@ export class ReadRound {
     this.#take(addReadReply(this.#state, this.#fullReply(self, held)));
   }
 
-  #take({ asks, state }: ReadStep<WholeRevision>): void {
+  #take(step: ReadStep<WholeRevision>): void {
+    const { asks, state } = this.#isDecided ? step : this.#withoutRemoved(step);
     this.#state = state;
     for (const ask of asks) this.#ask(ask);
     this.#repair();
     const outcome = readOutcome(this.#state);
     if (outcome.kind === 'open') return;
     this.#decide(outcome);
+  }
+
+  /** Without what one said that this node does not count as a member any more. */
+  #withoutRemoved({ asks, state }: ReadStep<WholeRevision>): ReadStep<WholeRevision> {
+    const { isMember, self } = this.#context;
+    let step: ReadStep<WholeRevision> = { asks, state };
+    for (const node of state.asked.keys()) {
+      if (node === self || isMember(node)) continue;
+      const next = readIsVoid(step.state, node);
+      step = { state: next.state, asks: [...step.asks, ...next.asks] };
+    }
+    return step;
   }
 
   #repair(): void {

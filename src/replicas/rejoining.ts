@@ -116,7 +116,8 @@ export class Rejoining {
       if (mayCount(set.settings, counts())) break;
     }
     if (!mayCount(set.settings, counts())) return;
-    await sets.becomeWhole(set);
+    await set.database.leaderless?.noteWhole(set.since);
+    sets.notedWhole(set);
     this.#fills.delete(set.identity);
     log.info({ database: set.database.name, from: [...taken.keys()] }, 'a replica is whole again');
   }

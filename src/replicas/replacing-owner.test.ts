@@ -88,6 +88,26 @@ it("one that has not heard that its place is another's gets no answer that count
   expect(await receiptOf(n1, 'c3')).toMatchObject({ met: true });
 });
 
+it('one that has not heard that it is an owner now has no answer that counts, and is not what others are filled from', async () => {
+  const [n1, n2, n3, n4] = await started();
+  // What clients coordinate is not brought to the others.
+  for (const { database } of [n2, n3]) await database.edit([edit('c1', { n: 1 })], { coordinator: 'client' });
+  await replace([n1, n3], 'T1');
+  await n2.close();
+  await n3.close();
+  expect(n4.replicas.place('carts')).toMatchObject({ isOwner: false, isWhole: false });
+  const read = n1.replicas.read('carts', 'c1', { r: 2 });
+  await expect(read).rejects.toMatchObject({ code: 'consistency_unavailable' });
+  expect((await n1.replicas.standingsOf('carts')).get('n4')).toMatchObject({ isWhole: false });
+});
+
+it('one that was replaced is no owner again before it has heard of that', async () => {
+  const [n1, , n3] = await started(() => ['n1', 'n2', 'n3']);
+  await replace([n1, n3], 'T1');
+  const why = { reason: expect.stringContaining('n2 has not heard yet what the cluster decided') };
+  await expect(n1.replicas.confirmRemoved('carts', { node: 'n4', by: 'n2' })).rejects.toMatchObject(why);
+});
+
 it('one that was taken out of the cluster is neither asked nor answered', async () => {
   let members: readonly string[] = names;
   const [n1, n2, n3] = await started(() => members);
@@ -99,7 +119,7 @@ it('one that was taken out of the cluster is neither asked nor answered', async 
   expect(owners).toEqual(['n1']);
   expect(await receiptOf(n2, 'c4')).toMatchObject({ met: false, owners: ['n2'] });
   expect(bodyValue(n1.database, 'c4')).toBeUndefined();
-  await expect(n1.replicas.confirmRemoved('carts', 'n2')).rejects.toMatchObject({
+  await expect(n1.replicas.confirmRemoved('carts', { node: 'n2', by: 'n4' })).rejects.toMatchObject({
     reason: expect.stringContaining('n3 does not answer'),
   });
 });
@@ -114,13 +134,17 @@ it('is replaced when all other owners have heard that it was removed', async () 
   heard.set('n1', rest);
   const asked = nodes[3]!.replicas;
   const why = { reason: expect.stringContaining('n3 has not heard yet that n2 was removed') };
-  await expect(asked.confirmRemoved('carts', 'n2')).rejects.toMatchObject(why);
+  await expect(asked.confirmRemoved('carts', { node: 'n2', by: 'n4' })).rejects.toMatchObject(why);
   heard.set('n3', rest);
-  await asked.confirmRemoved('carts', 'n2');
+  const notYet = { reason: expect.stringContaining('n4 has not heard yet what the cluster decided') };
+  await expect(asked.confirmRemoved('carts', { node: 'n2', by: 'n4' })).rejects.toMatchObject(notYet);
+  heard.set('n4', rest);
+  await asked.confirmRemoved('carts', { node: 'n2', by: 'n4' });
   // One that was removed too is not waited for.
   await nodes[2]!.close();
-  heard.set('n4', rest);
-  await expect(asked.confirmRemoved('carts', 'n2')).rejects.toMatchObject({ code: 'service_unavailable' });
+  await expect(asked.confirmRemoved('carts', { node: 'n2', by: 'n4' })).rejects.toMatchObject({
+    code: 'service_unavailable',
+  });
   heard.set('n4', ['n1', 'n4']);
-  await asked.confirmRemoved('carts', 'n2');
+  await asked.confirmRemoved('carts', { node: 'n2', by: 'n4' });
 });

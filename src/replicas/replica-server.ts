@@ -25,9 +25,9 @@ import { type ArrivedRevision, decodeInserts, encodeDocuments, type ToldDocument
 export interface ReplicaServerContext {
   /** The replica of a database that this node has; undefined: it has not heard of it, or dropped it. */
   readonly databaseOf: (identity: string) => Database | undefined;
-  /** Whether that node may count what is here for a read: not while the replica does not know yet what it once acknowledged. */
+  /** See ReplicaSets. */
   readonly mayRead: (identity: string, node: string) => boolean;
-  /** Whether what that node asks as an owner counts: one whose place another took may not have heard of it. */
+  /** See ReplicaSets. */
   readonly isOwner: (identity: string, node: string) => boolean;
   /** Keeps for its owner what this node took in its stead, durably; refused: there is no more room. */
   readonly standIn: (arrivals: readonly ArrivedRevision[]) => Promise<'stored' | 'refused'>;

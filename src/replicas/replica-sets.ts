@@ -2,20 +2,36 @@
 
 import type { Database } from '../database/database.ts';
 import type { Databases } from '../database/databases.ts';
+import type { LeaderlessPart } from '../database/leaderless.ts';
 import type { ReplicaOwner, Replication } from '../database/model.ts';
 import type { Digest } from '../document/revision.ts';
 import { type Placement, type PlacementQuestion, placementOf } from '../leaderless/placement.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
 
+/** What has to be known of a database to say what its replica here may answer. */
+export interface OwnedDatabase {
+  readonly name: string;
+  readonly leaderless: Pick<LeaderlessPart, 'wholeSince'> | undefined;
+}
+
+/** Where the databases are; the simulator has others. */
+interface DatabasesOf<Own extends OwnedDatabase>
+  extends Pick<Databases, 'has' | 'names' | 'onUpdate' | 'replication'> {
+  get(name: string): Own;
+}
+
 /** One leaderless database as this node sees it now. */
-export interface ReplicaSet extends Placement {
-  readonly database: Database;
+export interface ReplicaSet<Own extends OwnedDatabase = Database> extends Placement {
+  readonly database: Own;
   /** Names the database on all nodes, for as long as it exists. */
   readonly identity: string;
   readonly settings: LeaderlessSettings;
   /** Whether this node is an owner. */
   readonly isOwner: boolean;
-  /** Whether it knows all that it once acknowledged: not while a disk that was lost is being filled again. */
+  /**
+   * Whether it is an owner that knows all it once acknowledged: not while a disk that was lost is being filled again. One
+   * that was made an owner and has not heard of it is asked as one, and knows nothing.
+   */
   readonly isWhole: boolean;
   /** Names the moment when this node became an owner in another's place; empty for one that was there from the start. */
   readonly since: string;
@@ -41,12 +57,12 @@ interface Placed {
 
 type LeaderlessReplication = Extract<Replication, { strategy: 'leaderless' }>;
 
-export class ReplicaSets {
+export class ReplicaSets<Own extends OwnedDatabase = Database> {
   readonly #options: ReplicaSetsOptions;
   readonly #names = new Map<string, string>();
   readonly #placements = new Map<string, Placed>();
-  readonly #sets = new Map<string, { readonly set: ReplicaSet; readonly placement: Placement }>();
-  #databases: Databases | undefined;
+  readonly #sets = new Map<string, { readonly set: ReplicaSet<Own>; readonly placement: Placement }>();
+  #databases: DatabasesOf<Own> | undefined;
   #stop: () => void = () => {};
 
   constructor(options: ReplicaSetsOptions) {
@@ -54,7 +70,7 @@ export class ReplicaSets {
   }
 
   /** Databases are opened before anybody asks for them by their identities. */
-  begin(databases: Databases): void {
+  begin(databases: DatabasesOf<Own>): void {
     this.#databases = databases;
     this.#readNames(databases);
     this.#stop = databases.onUpdate(({ kind }) => {
@@ -71,7 +87,7 @@ export class ReplicaSets {
   }
 
   /** Undefined: there is no such database here, or it is not leaderless. */
-  of(name: string): ReplicaSet | undefined {
+  of(name: string): ReplicaSet<Own> | undefined {
     const databases = this.#databases;
     const replication = databases?.replication(name);
     if (replication?.strategy !== 'leaderless' || databases === undefined || !databases.has(name)) {
@@ -87,25 +103,24 @@ export class ReplicaSets {
     const isOwner = placement.owners.includes(this.self);
     const own = replication.owners?.find(({ node }) => node === this.self);
     const since = own?.joined ?? '';
-    const isWhole = this.#isWhole(own, database);
+    const isWhole = isOwner && this.#isWhole(own, database);
     const set = { ...placement, database, identity, settings, isOwner, isWhole, since };
     this.#sets.set(name, { set, placement });
     return set;
   }
 
-  byIdentity(identity: string): ReplicaSet | undefined {
+  byIdentity(identity: string): ReplicaSet<Own> | undefined {
     const name = this.#names.get(identity);
     return name === undefined ? undefined : this.of(name);
   }
 
-  databaseOf(identity: string): Database | undefined {
+  databaseOf(identity: string): Own | undefined {
     const name = this.#names.get(identity);
     return name !== undefined && this.#databases?.has(name) === true ? this.#databases.get(name) : undefined;
   }
 
-  /** It counts for reads from now on, also after a restart. */
-  async becomeWhole({ database, since }: ReplicaSet): Promise<void> {
-    await database.leaderless?.noteWhole(since);
+  /** Its note that it is whole is durable: it counts for reads from now on, also after a restart. */
+  notedWhole({ database }: ReplicaSet<Own>): void {
     this.#sets.delete(database.name);
   }
 
@@ -120,9 +135,14 @@ export class ReplicaSets {
     return members.length === 0 || members.includes(node);
   }
 
-  /** Whether what that node does as an owner of the database counts. */
-  isOwner({ owners }: ReplicaSet, node: string): boolean {
-    return owners.includes(node) && this.isMember(node);
+  /** Whether what that node asks as an owner counts: one whose place another took may not have heard of it. */
+  isOwner(identity: string, node: string): boolean {
+    return this.byIdentity(identity)?.owners.includes(node) === true && this.isMember(node);
+  }
+
+  /** Whether that node may count what is here for a read: not while the replica does not know yet what it once acknowledged. */
+  mayRead(identity: string, node: string): boolean {
+    return this.byIdentity(identity)?.isWhole === true && this.isOwner(identity, node);
   }
 
   /** Who took the place of an owner; undefined: nobody. */
@@ -134,7 +154,7 @@ export class ReplicaSets {
     return owners.find(({ replaced = [] }) => replaced.includes(node))?.node;
   }
 
-  all(): readonly ReplicaSet[] {
+  all(): readonly ReplicaSet<Own>[] {
     return [...this.#names.values()].flatMap((name) => this.of(name) ?? []);
   }
 
@@ -154,12 +174,12 @@ export class ReplicaSets {
   }
 
   /** It is as long as it is the one that was there when the database began; any other has to be filled first. */
-  #isWhole(own: ReplicaOwner | undefined, { leaderless }: Database): boolean {
+  #isWhole(own: ReplicaOwner | undefined, { leaderless }: Own): boolean {
     if (own === undefined || (own.joined === undefined && own.disk === this.#options.disk)) return true;
     return leaderless?.wholeSince() === (own.joined ?? '');
   }
 
-  #readNames(databases: Databases): void {
+  #readNames(databases: DatabasesOf<Own>): void {
     this.#names.clear();
     this.#sets.clear();
     for (const name of databases.names()) {

@@ -48,17 +48,18 @@ export async function standingHere(
   if (set === undefined) return { isWhole: false, members };
   await set.database.ensureFullCommit();
   const fill = rejoining.progress(set);
-  const { database, isWhole } = set;
-  return { isWhole, documents: database.documentCount(), members, ...(fill && { fill }) };
+  const { database, isOwner, isWhole } = set;
+  return { isOwner, isWhole, documents: database.documentCount(), members, ...(fill && { fill }) };
 }
 
 interface StandingParts extends Pick<ReplicasParts, 'liveness' | 'rejoining' | 'self' | 'transport'> {
   readonly members: readonly string[];
 }
 
-/** Whoever does not answer in time is left out. */
+/** What these nodes say of themselves; whoever does not answer in time is left out. */
 export async function replicaStandings(
   set: ReplicaSet,
+  nodes: readonly string[],
   { liveness, members, rejoining, self, transport }: StandingParts,
 ): Promise<ReadonlyMap<string, ToldStanding>> {
   const ask = async (peer: string): Promise<ToldStanding | undefined> => {
@@ -71,7 +72,7 @@ export async function replicaStandings(
       throw error;
     }
   };
-  const told = await Promise.all(set.owners.map(async (node) => [node, await ask(node)] as const));
+  const told = await Promise.all(nodes.map(async (node) => [node, await ask(node)] as const));
   return new Map(told.flatMap(([node, standing]) => (standing === undefined ? [] : [[node, standing]])));
 }
 

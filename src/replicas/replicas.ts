@@ -14,8 +14,9 @@ import type {
   ReplicaStanding,
   ReplicaStatus,
 } from '../http/leaderless-services.ts';
-import type { ActiveTask } from '../http/services.ts';
+import type { ActiveTask, OwnerReplacement } from '../http/services.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
+import { hindranceOf } from '../leaderless/replacing.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { AntiEntropy } from './anti-entropy.ts';
@@ -72,10 +73,12 @@ export class Replicas implements LeaderlessServices {
     this.#parts = parts;
     this.#writeContext = {
       ...{ self, clock, delivery, liveness },
+      isMember: (node) => this.sets.isMember(node),
       keepHints: (owner, set, revisions) => handoff.keep(owner, set, revisions),
     };
     this.#readContext = {
       ...{ self, clock, caller, delivery, liveness },
+      isMember: (node) => this.sets.isMember(node),
       joinHere: (set, revisions) => joining.joinHere(set, revisions),
       fetchContents: (from, set, revisions) => joining.fetchContents(from, set, revisions),
       bury: (to, set, id, tombstones) => joining.bury(to, set, id, tombstones),
@@ -128,32 +131,25 @@ export class Replicas implements LeaderlessServices {
 
   async standingsOf(database: string): Promise<ReadonlyMap<string, ReplicaStanding>> {
     const set = this.sets.of(database);
-    return set === undefined ? new Map() : this.#standings(set);
+    return set === undefined ? new Map() : this.#standings(set, set.owners);
   }
 
-  async confirmRemoved(database: string, node: string): Promise<void> {
+  async confirmRemoved(database: string, { by, node: gone }: OwnerReplacement): Promise<void> {
     const set = this.#setOf(database);
-    const standings = await this.#standings(set);
-    // Of those that were removed as well nobody hears either.
-    for (const owner of set.owners.filter((each) => each !== node && this.sets.isMember(each))) {
-      const { members } = standings.get(owner) ?? {};
-      if (members === undefined) {
-        throw failure(
-          'service_unavailable',
-          `${owner} does not answer: what it has is needed to fill another one.`,
-        );
-      }
-      if (members.includes(node)) {
-        throw failure(
-          'service_unavailable',
-          `${owner} has not heard yet that ${node} was removed: try again.`,
-        );
-      }
-    }
+    const others = set.owners.filter((owner) => owner !== gone && this.sets.isMember(owner));
+    const standings = await this.#standings(set, [...others, by]);
+    const hindrance = hindranceOf({ gone, by, others, standings });
+    if (hindrance === undefined) return;
+    const { node } = hindrance;
+    const reason =
+      hindrance.kind === 'silent'
+        ? `${node} does not answer: ${node === by ? 'it cannot be filled' : 'what it has is needed to fill another one'}.`
+        : `${node} has not heard yet ${node === by ? 'what the cluster decided' : `that ${gone} was removed`}: try again.`;
+    throw failure('service_unavailable', reason);
   }
 
-  #standings(set: ReplicaSet): ReturnType<typeof replicaStandings> {
-    return replicaStandings(set, { ...this.#begun(this.#parts), members: this.sets.members() });
+  #standings(set: ReplicaSet, nodes: readonly string[]): ReturnType<typeof replicaStandings> {
+    return replicaStandings(set, nodes, { ...this.#begun(this.#parts), members: this.sets.members() });
   }
 
   hearGraves(database: string, id: string): Promise<boolean> {

@@ -21,6 +21,7 @@ import {
   type WriteState,
   type WriteStep,
   writeIsLate,
+  writeIsVoid,
   writeOutcome,
 } from '../leaderless/write-coordinator.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
@@ -34,6 +35,7 @@ export interface WriteRoundContext {
   readonly clock: Clock;
   readonly delivery: Delivery;
   readonly liveness: Liveness;
+  readonly isMember: (node: string) => boolean;
   /** Keeps the revisions to be told to that owner once it is back. */
   readonly keepHints: (owner: string, set: ReplicaSet, revisions: readonly WholeRevision[]) => void;
 }
@@ -112,13 +114,25 @@ export class WriteRound {
   #take({ state, sends }: WriteStep): void {
     this.#state = state;
     for (const send of sends) this.#send(send);
-    const outcome = this.#isDecided ? undefined : writeOutcome(state);
+    const outcome = this.#isDecided ? undefined : this.#outcome();
     if (outcome !== undefined && outcome.kind !== 'open') {
       this.#isDecided = true;
       this.#onDecided(outcome);
     }
     if (this.#mayOwe) this.#keepOwed();
     if (this.#isComplete()) this.#cancelDeadline();
+  }
+
+  /** One that this node does not count as a member any more may have confirmed it before. */
+  #outcome(): WriteOutcome {
+    const { isMember, self } = this.#context;
+    for (const [node, { status }] of this.#state.asked) {
+      if (status === 'durable' && node !== self && !isMember(node)) {
+        this.#state = writeIsVoid(this.#state, node);
+        this.#mayOwe = this.#settings.hints;
+      }
+    }
+    return writeOutcome(this.#state);
   }
 
   #keepOwed(): void {

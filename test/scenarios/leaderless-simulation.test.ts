@@ -87,6 +87,17 @@ describe('simulation without a leader', () => {
   });
 });
 
+it('owners are destroyed, replaced by others that are filled, and taken in again where they were not dead', () => {
+  const events = [1, 2, 4, 6].flatMap((seed) =>
+    runChosen({ seed, nodes: 3, seconds: secondsShort, profile: 'leaderless-replace' }).world.trace.last(
+      20_000,
+    ),
+  );
+  const happened = new Set(events.map(({ what }) => what));
+  const all = ['destroyed', 'removed', 'replaced', 'takes everything', 'is whole', 'taken in again'];
+  expect([...happened]).toEqual(expect.arrayContaining(all));
+});
+
 describe('simulation without a leader: a planted bug is caught', () => {
   it.each(Object.entries(leaderlessBugs))('%s, within its number of seeds', (_name, bug) => {
     const first = bug.seedFirst ?? 1;

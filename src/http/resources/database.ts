@@ -162,7 +162,7 @@ async function replaceOwner(exchange: Exchange, { name, present, wanted }: Owner
   }
   const change = changeOf(owners, wanted);
   if (change !== undefined) {
-    await cluster.replaceOwner(name, change, () => leaderless.confirmRemoved(name, change.node));
+    await cluster.replaceOwner(name, change, () => leaderless.confirmRemoved(name, change));
   }
   sendJson(exchange, 200, { ok: true });
 }
