@@ -26,8 +26,8 @@ const RECOVERY_MS_MAX = 15_000;
 const LEADER_WAIT_MS = 2_000;
 /** Kind of the requests that fetch the state of all single-leader databases. */
 const STATE_KIND = 33;
-/** Kind of the request that brings the leader a client's edit. */
-const EDIT_KIND = 34;
+/** Edits that a follower brings to the leader. 34 was another form of them, which nobody answers any more. */
+const EDIT_KIND = 35;
 
 export interface OpenClusterOptions {
   readonly databases: Databases;
