@@ -43,7 +43,7 @@ import { checkProgress } from './progress.ts';
 import { readOnFollower, readOnLeader, tickFollowerReads } from './reads.ts';
 import { receive } from './receive.ts';
 import { changeMembership } from './reconfigure.ts';
-import { followerRole, forgiveSilence, mayLead, resetElectionTimer } from './roles.ts';
+import { becomeFollower, followerRole, forgiveSilence, mayLead, resetElectionTimer } from './roles.ts';
 import type { LeaderRole, Raft, RaftOptions } from './state.ts';
 import { announce, nothingTold } from './told.ts';
 import { requestTransfer } from './transfer.ts';
@@ -194,6 +194,8 @@ function read(raft: Raft, id: number): void {
 
 /** A role may lead to the next at once: alone, a replica goes all the way to leader. */
 function evaluate(raft: Raft): void {
+  // What it has got since it began to stand, from a leader or with a state, may say that it is no voter.
+  if ('answers' in raft.role && !mayLead(raft)) becomeFollower(raft, raft.term, undefined);
   if (raft.role.kind === 'pre_candidate') evaluatePreCandidate(raft, raft.role);
   if (raft.role.kind === 'candidate') evaluateCandidate(raft, raft.role);
   if (raft.role.kind === 'leader') evaluateLeader(raft, raft.role);
