@@ -5,6 +5,7 @@
  * broken, so what is left must make progress. In the third everything is mended, and all must come to agree.
  */
 
+import { assert } from '../src/errors.ts';
 import { asTerm } from '../src/single-leader/entry.ts';
 import type { Cluster, LeaderMoment } from './cluster.ts';
 import { calmDisk } from './disk.ts';
@@ -86,6 +87,7 @@ export class Nemesis {
     const nodes = this.#cluster.nodes.filter((node) => !node.isWitness());
     const shuffled = this.#random.sample(nodes, nodes.length).map((node) => node.id);
     const count = shuffled.findIndex((_, index) => this.#cluster.isMajority(shuffled.slice(0, index + 1)));
+    assert(count >= 0, 'those whose disks are left are a majority');
     return shuffled.slice(0, count + 1).sort();
   }
 
