@@ -94,6 +94,8 @@ export class SimulatedNode {
   /** Starts the process. A disk that was never used is made ready first. */
   start(): void {
     if (this.#isUp) return;
+    // What a life gave to the disk before a refusal ended it gets there first: the next one reads what is there then.
+    if (!this.disk.isIdle()) return this.#restartLater();
     this.#isUp = true;
     this.#options.world.note(this.id, 'started');
     const log = readLog(this.disk.entries(logRange(group)));
