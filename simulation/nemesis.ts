@@ -247,7 +247,11 @@ export class Nemesis {
       members.map(({ name }) => name),
       others.map(({ name }) => name),
     );
-    this.#world.after(microsecondsOf(this.#random.between(0, 1_000)), () => this.#forceOn(members, others));
+    this.#world.after(microsecondsOf(this.#random.between(0, 1_000)), () => {
+      // Whose disk was replaced meanwhile is none of those that the operator names: it has nothing to go on with.
+      const named = members.filter((node) => voters.some(({ id }) => id === node.id));
+      this.#forceOn(named, others);
+    });
   }
 
   #forceOn(members: readonly SimulatedNode[], others: readonly SimulatedNode[]): void {
