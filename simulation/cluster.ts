@@ -156,6 +156,11 @@ export class Cluster {
     return new Set([...this.#truth.recovered(), ...this.#lostDisks.destroyed(), ...values]);
   }
 
+  /** A member has something yet that is to come back. */
+  isHandingOver(): boolean {
+    return this.membership().some(({ id }) => this.node(id).id === id && this.node(id).handsOver());
+  }
+
   /** What the members hold that are up. */
   finalStates(): FinalState[] {
     return this.membership().flatMap(({ id }) => {

@@ -248,6 +248,11 @@ export class SimulatedNode {
     return readApplied(this.disk.entries(applicationRange)).index;
   }
 
+  /** Entries wait on its disk until the leader has them. */
+  handsOver(): boolean {
+    return readLog(this.disk.entries(logRange(group))).recovered.length > 0;
+  }
+
   /** Data entries that the disk holds, in the log or waiting to be handed over. */
   entriesOnDisk(): readonly Entry[] {
     const log = readLog(this.disk.entries(logRange(group)));
