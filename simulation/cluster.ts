@@ -1,10 +1,8 @@
 /** The simulated nodes with their network, disks and clocks, and what the world can see of all of them at once. */
 
 import { diskDigits, nameOf, nodeIdOf } from '../src/cluster/group-node-id.ts';
-import { majorityOf } from '../src/replication/quorum.ts';
 import type { NodeId } from '../src/replication/strategy.ts';
 import type { Entry, Member, Membership, Term } from '../src/single-leader/entry.ts';
-import { electors } from '../src/single-leader/membership.ts';
 import type { RaftMessage } from '../src/single-leader/messages.ts';
 import { renderDocuments } from './application.ts';
 import type { Canary } from './canaries.ts';
@@ -14,6 +12,7 @@ import { SimulatedClock } from './clock.ts';
 import { decodeCommand, type Letter } from './commands.ts';
 import { SimulatedDisk } from './disk.ts';
 import type { AppliedWrite } from './history.ts';
+import { areMajority, mayBeInForce } from './known-memberships.ts';
 import { type KeptEntry, LostDisks } from './lost-disks.ts';
 import { Network } from './network.ts';
 import type { ReplicaSettings } from './replica.ts';
@@ -116,14 +115,7 @@ export class Cluster {
 
   /** Whether these members are a majority, whichever of the memberships known somewhere is in force. */
   isMajority(ids: readonly string[]): boolean {
-    const lineage = this.lineage();
-    return this.nodes.every((node) => {
-      const membership = node.membership();
-      if (membership !== undefined && membership.lineage < lineage) return true;
-      const voters = electors(membership ?? { members: [], lineage: 0 as Term });
-      const present = voters.filter((member) => ids.includes(member.id)).length;
-      return voters.length === 0 || present >= majorityOf(voters.length);
-    });
+    return areMajority(ids, mayBeInForce(this.nodes.flatMap((node) => node.known() ?? [])));
   }
 
   /** Somebody who was a member and is not the node of that name any more. */
@@ -162,6 +154,11 @@ export class Cluster {
     const outside = this.nodes.filter((node) => !members.has(node.id));
     const values = outside.flatMap(keptEntries).map(({ value }) => value);
     return new Set([...this.#truth.recovered(), ...this.#lostDisks.destroyed(), ...values]);
+  }
+
+  /** A member has something yet that is to come back. */
+  isHandingOver(): boolean {
+    return this.membership().some(({ id }) => this.node(id).id === id && this.node(id).handsOver());
   }
 
   /** What the members hold that are up. */

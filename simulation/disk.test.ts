@@ -66,6 +66,20 @@ describe('disk', () => {
     expect([holds('a'), holds('b')]).toEqual([false, true]);
   });
 
+  it('is idle once nothing is on its way, whether that was refused or lost', () => {
+    const { disk, commit, pass } = diskOf();
+    expect(disk.isIdle()).toBe(true);
+    disk.setCondition({ ...calmDisk, isFull: true });
+    commit('a');
+    commit('b');
+    expect(disk.isIdle()).toBe(false);
+    pass(10);
+    expect(disk.isIdle()).toBe(true);
+    commit('c');
+    disk.crash();
+    expect(disk.isIdle()).toBe(true);
+  });
+
   it('stalls', () => {
     const { disk, commit, settled, pass } = diskOf();
     disk.setCondition({ ...calmDisk, stall: 1, stallMs: 500 });

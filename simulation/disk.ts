@@ -81,6 +81,11 @@ export class SimulatedDisk {
     if (this.#onItsWay.length === 0) this.#syncNext();
   }
 
+  /** Nothing is on its way, or waits. */
+  isIdle(): boolean {
+    return this.#onItsWay.length === 0 && this.#waiting.length === 0;
+  }
+
   setCondition(condition: DiskCondition): void {
     this.#condition = condition;
   }

@@ -5,6 +5,7 @@
  * broken, so what is left must make progress. In the third everything is mended, and all must come to agree.
  */
 
+import { assert } from '../src/errors.ts';
 import { asTerm } from '../src/single-leader/entry.ts';
 import type { Cluster, LeaderMoment } from './cluster.ts';
 import { calmDisk } from './disk.ts';
@@ -86,6 +87,7 @@ export class Nemesis {
     const nodes = this.#cluster.nodes.filter((node) => !node.isWitness());
     const shuffled = this.#random.sample(nodes, nodes.length).map((node) => node.id);
     const count = shuffled.findIndex((_, index) => this.#cluster.isMajority(shuffled.slice(0, index + 1)));
+    assert(count >= 0, 'those whose disks are left are a majority');
     return shuffled.slice(0, count + 1).sort();
   }
 
@@ -245,7 +247,11 @@ export class Nemesis {
       members.map(({ name }) => name),
       others.map(({ name }) => name),
     );
-    this.#world.after(microsecondsOf(this.#random.between(0, 1_000)), () => this.#forceOn(members, others));
+    this.#world.after(microsecondsOf(this.#random.between(0, 1_000)), () => {
+      // Whose disk was replaced meanwhile is none of those that the operator names: it has nothing to go on with.
+      const named = members.filter((node) => voters.some(({ id }) => id === node.id));
+      this.#forceOn(named, others);
+    });
   }
 
   #forceOn(members: readonly SimulatedNode[], others: readonly SimulatedNode[]): void {

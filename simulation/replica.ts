@@ -45,6 +45,7 @@ import type { LeaderRole, Raft, RaftOptions } from '../src/single-leader/state.t
 import { Application } from './application.ts';
 import type { Canary } from './canaries.ts';
 import type { AppliedState, NodeMessage } from './commands.ts';
+import { type KnownMembership, knownMembership } from './known-memberships.ts';
 import { ReadDesk } from './read-desk.ts';
 import type { Answer, ReadAnswer, ReadRequest, WriteAnswer, WriteRequest } from './requests.ts';
 import { TransferDesk } from './transfer-desk.ts';
@@ -194,6 +195,10 @@ export class Replica {
 
   membership(): Membership | undefined {
     return membershipOf(this.#raft);
+  }
+
+  known(): KnownMembership | undefined {
+    return knownMembership(this.#raft);
   }
 
   lineage(): number {

@@ -27,6 +27,7 @@ import type { Canary } from './canaries.ts';
 import type { SimulatedClock } from './clock.ts';
 import { type AppliedState, type Letter, type NodeMessage, ReceivedMessage } from './commands.ts';
 import type { SimulatedDisk } from './disk.ts';
+import type { KnownMembership } from './known-memberships.ts';
 import type { SeededRandom } from './random.ts';
 import { Replica, type ReplicaPorts, type ReplicaSettings } from './replica.ts';
 import type { Answer, ReadAnswer, ReadRequest, WriteAnswer, WriteRequest } from './requests.ts';
@@ -62,7 +63,7 @@ export class SimulatedNode {
   readonly #options: SimulatedNodeOptions;
   readonly #random: SeededRandom;
   #replica: Replica | undefined;
-  #membership: Membership | undefined;
+  #known: KnownMembership | undefined;
   /** Grows with every crash: what was meant for an earlier life does not reach a later one. */
   #life = 0;
   /** A new disk makes the node another member. */
@@ -93,6 +94,8 @@ export class SimulatedNode {
   /** Starts the process. A disk that was never used is made ready first. */
   start(): void {
     if (this.#isUp) return;
+    // What a life gave to the disk before a refusal ended it gets there first: the next one reads what is there then.
+    if (!this.disk.isIdle()) return this.#restartLater();
     this.#isUp = true;
     this.#options.world.note(this.id, 'started');
     const log = readLog(this.disk.entries(logRange(group)));
@@ -125,7 +128,7 @@ export class SimulatedNode {
     this.#options.world.note(this.id, 'wiped');
     this.disk.crash();
     this.disk.wipe();
-    this.#membership = undefined;
+    this.#known = undefined;
     if (this.#options.canary.keepsIdentity !== true) this.#disks += 1;
     this.#id = this.#idOfDisk();
   }
@@ -213,7 +216,12 @@ export class SimulatedNode {
 
   /** The last one it knew, when it is down. */
   membership(): Membership | undefined {
-    return this.#membership;
+    return this.#known?.latest.membership;
+  }
+
+  /** As {@link membership}, and where it stands. */
+  known(): KnownMembership | undefined {
+    return this.#known;
   }
 
   applied(): AppliedState | undefined {
@@ -240,6 +248,11 @@ export class SimulatedNode {
     return readApplied(this.disk.entries(applicationRange)).index;
   }
 
+  /** Entries wait on its disk until the leader has them. */
+  handsOver(): boolean {
+    return readLog(this.disk.entries(logRange(group))).recovered.length > 0;
+  }
+
   /** Data entries that the disk holds, in the log or waiting to be handed over. */
   entriesOnDisk(): readonly Entry[] {
     const log = readLog(this.disk.entries(logRange(group)));
@@ -247,7 +260,7 @@ export class SimulatedNode {
   }
 
   #kind(): MemberKind | undefined {
-    return this.#membership?.members.find(({ id }) => id === this.id)?.kind;
+    return this.membership()?.members.find(({ id }) => id === this.id)?.kind;
   }
 
   #end(): void {
@@ -291,7 +304,7 @@ export class SimulatedNode {
   #look(): void {
     if (this.#replica === undefined) return;
     this.#replica.checkInvariants();
-    this.#membership = this.#replica.membership();
+    this.#known = this.#replica.known();
     this.#options.observer.seeNode(this);
   }
 

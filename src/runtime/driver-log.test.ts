@@ -99,6 +99,15 @@ it('keeps what leaves the log, until the leader has it', () => {
   expect(read().recovered).toEqual([]);
 });
 
+it('does not keep what the leader has before the log has forgotten it', () => {
+  const { log, write, read } = logOn();
+  write({ ...nothing, entries: [entry(1, 1), entry(2, 1)] });
+  log.keepRecovered([entry(1, 1), entry(2, 1)]);
+  log.forgetRecovered([entry(1, 1)], () => {});
+  write({ ...nothing, truncateFrom: asIndex(1) });
+  expect(read().recovered).toEqual([entry(2, 1)]);
+});
+
 it('writes a fetched state in its place, and says when it is durable', () => {
   const { write, store } = logOn();
   const key = Uint8Array.of(0x41);

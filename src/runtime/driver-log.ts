@@ -74,7 +74,8 @@ export class DriverLog {
   readonly #commit: CommitOperations;
   #start: number;
   #last: number;
-  #staged: Operation[] = [];
+  /** Go into the next batch, beside what removes them from the log. */
+  #staged: Entry[] = [];
 
   constructor({ group, commit, found }: DriverLogOptions) {
     this.#group = group;
@@ -85,14 +86,14 @@ export class DriverLog {
 
   /** Keeps entries that the next `persist` removes from the log, until {@link forgetRecovered}. */
   keepRecovered(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      if (entry.body.kind === 'data')
-        this.#staged.push(putOf(recoveredKey(this.#group, entry), encodeEntry(entry)));
-    }
+    this.#staged.push(...entries.filter(({ body }) => body.kind === 'data'));
   }
 
   /** The leader has them: they need no longer be kept. */
   forgetRecovered(entries: readonly Entry[], settled: Settled): void {
+    // What no batch has taken along yet stays out: put after this delete, it would be there until the next life.
+    const forgotten = new Set(entries.map(({ index, term }) => `${index}:${term}`));
+    this.#staged = this.#staged.filter(({ index, term }) => !forgotten.has(`${index}:${term}`));
     this.#commit(
       entries.map((entry) => ({ kind: 'delete', key: recoveredKey(this.#group, entry) })),
       settled,
@@ -101,7 +102,9 @@ export class DriverLog {
 
   /** Makes writes durable, in order, as one batch. */
   persist(writes: readonly GroupWrite[], settled: Settled): void {
-    const operations = this.#staged;
+    const operations = this.#staged.map((entry) =>
+      putOf(recoveredKey(this.#group, entry), encodeEntry(entry)),
+    );
     this.#staged = [];
     for (const write of writes) {
       if ('kind' in write) operations.push(...write.operations);

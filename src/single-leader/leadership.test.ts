@@ -1,7 +1,9 @@
 /** PreVote, CheckQuorum, transfer and appointment. */
 
 import { describe, expect, it } from 'vitest';
+import type { Entry, Membership } from './entry.ts';
 import { asIndex, asTerm } from './entry.ts';
+import type { AppendRequest } from './messages.ts';
 import {
   crash,
   createGroup,
@@ -13,6 +15,7 @@ import {
   heal,
   leaderOf,
   logOf,
+  members,
   nextId,
   nodeId,
   noticesOf,
@@ -287,5 +290,26 @@ describe('an appointed leader', () => {
     timeOut(group, 'w1');
     expect(leaderOf(group)).toBeUndefined();
     expect(promoted(group, 'w1')).toBe('no_voter');
+  });
+
+  it('whoever was about to stand, and learns that it is no voter, does not', () => {
+    const group = createGroup({ names: [...three, 'n4:learner'], options: appointed });
+    const n4 = replicaOf(group, 'n4');
+    const append = (term: number, previous: number, bodies: readonly Entry['body'][]): AppendRequest => ({
+      ...{ kind: 'append_request', term: asTerm(term), lineage, commit: asIndex(0) },
+      previous: { index: asIndex(previous), term: asTerm(Math.min(previous, 1)) },
+      entries: bodies.map((body, at) => ({ index: asIndex(previous + at + 1), term: asTerm(term), body })),
+    });
+    const asVoter: Membership = { members: members('n1', 'n2', 'n3', 'n4'), lineage };
+    const began = (leader: string): Entry['body'] => ({ kind: 'epoch', leader: nodeId(leader) });
+    fromPeer(group, 'n1', 'n4', append(1, 0, [began('n1'), { kind: 'membership', membership: asVoter }]));
+    fromPeer(group, 'n3', 'n4', { kind: 'fenced', term: asTerm(2), lineage });
+    give(group, n4, { kind: 'promote', id: nextId() });
+    expect(n4.raft.role.kind).toBe('pre_candidate');
+    // Whoever was elected meanwhile never heard that it is a voter.
+    fromPeer(group, 'n2', 'n4', append(2, 1, [began('n2')]));
+    const answer = { kind: 'pre_vote_response', term: asTerm(2), standingFor: asTerm(3), lineage } as const;
+    for (const voter of ['n1', 'n3']) fromPeer(group, voter, 'n4', { ...answer, granted: true });
+    expect([n4.raft.role.kind, n4.raft.term]).toEqual(['follower', 2]);
   });
 });

@@ -21,7 +21,8 @@
  *    without this replica, and then it is handed over first.
  * 2. Terms and lineages only rise, and a replica votes at most once in a term.
  * 3. A term has at most one leader; it voted for itself, and its log holds the entry that began its epoch.
- * 4. Whoever stands or leads is a voter of a membership that has a say (except a leader that removes itself).
+ * 4. Whoever stands or leads is a voter of a membership that has a say, or led when it removed itself from one, and that is
+ *    not known to be committed.
  * 5. Epochs and memberships are those of the log, in order.
  * 6. Nothing that promises durability is sent before it is durable (outbox.ts).
  */
@@ -36,14 +37,13 @@ import type { DurableState, RaftEffect, RaftEvent, StateScope } from './events.t
 import { installState, maySettleIn } from './follower.ts';
 import { evaluateLeader, propose, reject, tickLeader } from './leader.ts';
 import { checkLog, createLog, entryAt, lastIndex } from './log.ts';
-import { forgetPrefix, membershipOf, membershipsIn, placedAt, pointAt } from './log-changes.ts';
-import { memberOf } from './membership.ts';
+import { forgetPrefix, membershipsIn, placedAt, pointAt } from './log-changes.ts';
 import { checkOutbox, createOutbox, recordPersisted, seal } from './outbox.ts';
 import { checkProgress } from './progress.ts';
 import { readOnFollower, readOnLeader, tickFollowerReads } from './reads.ts';
 import { receive } from './receive.ts';
 import { changeMembership } from './reconfigure.ts';
-import { followerRole, forgiveSilence, mayLead, resetElectionTimer } from './roles.ts';
+import { becomeFollower, followerRole, forgiveSilence, mayLead, resetElectionTimer } from './roles.ts';
 import type { LeaderRole, Raft, RaftOptions } from './state.ts';
 import { announce, nothingTold } from './told.ts';
 import { requestTransfer } from './transfer.ts';
@@ -194,6 +194,8 @@ function read(raft: Raft, id: number): void {
 
 /** A role may lead to the next at once: alone, a replica goes all the way to leader. */
 function evaluate(raft: Raft): void {
+  // What it has got since it began to stand, from a leader or with a state, may say that it is no voter.
+  if ('answers' in raft.role && !mayLead(raft)) becomeFollower(raft, raft.term, undefined);
   if (raft.role.kind === 'pre_candidate') evaluatePreCandidate(raft, raft.role);
   if (raft.role.kind === 'candidate') evaluateCandidate(raft, raft.role);
   if (raft.role.kind === 'leader') evaluateLeader(raft, raft.role);
@@ -213,7 +215,7 @@ export function checkInvariants(raft: Raft): void {
   checkDerived(raft);
   if (role.kind === 'candidate') {
     assert(raft.vote === raft.self, 'raft invariant 3: a candidate voted for itself');
-    assert(mayLead(raft), 'raft invariant 4: only a voter with a say stands');
+    assert(mayLead(raft), 'raft invariant 4: only a voter with a say, or one that removed itself, stands');
   }
   if (role.kind === 'leader') checkLeader(raft, role);
 }
@@ -242,9 +244,7 @@ function checkLeader(raft: Raft, role: LeaderRole): void {
     isOwnEpoch && epoch.firstIndex === role.epochIndex,
     'raft invariant 3: a leader began the latest epoch',
   );
-  const membership = membershipOf(raft);
-  const isRemovingItself = membership !== undefined && memberOf(membership, raft.self) === undefined;
-  assert(mayLead(raft) || isRemovingItself, 'raft invariant 4: only a voter with a say leads');
+  assert(mayLead(raft), 'raft invariant 4: only a voter with a say, or one that removes itself, leads');
   for (const progress of role.progress.values()) {
     checkProgress(progress, raft.options);
     assert(progress.match <= lastIndex(log), 'a member holds nothing of this term that its leader does not');

@@ -95,10 +95,29 @@ export function isLeaderAlive(raft: Raft): boolean {
   return raft.role.kind === 'leader' || raft.now - raft.leaderHeardAt < raft.options.electionTicksMin;
 }
 
-/** Only a voter with documents, in a membership that nobody has gone on without, may lead. */
+/**
+ * Only a voter with documents, in a membership that nobody has gone on without, may lead; and a leader that removed itself,
+ * until that is committed.
+ */
 export function mayLead(raft: Raft): boolean {
   const membership = membershipOf(raft);
-  return hasSay(membership, raft.lineage) && memberOf(membership, raft.self)?.kind === 'voter';
+  if (!hasSay(membership, raft.lineage)) return false;
+  const own = memberOf(membership, raft.self);
+  return own === undefined ? isLeaving(raft) : own.kind === 'voter';
+}
+
+/**
+ * It removed itself, and that is not known to be committed. Perhaps nobody else has the entry: the others then still need
+ * its vote, and its longer log refuses it to them, so it has to stand, counting on votes but its own (thesis §4.2.2).
+ *
+ * One that another leader removed never hears of it while it might be needed. It finds the entry in its log when it is taken
+ * in again, perhaps as a witness, with data withheld: hence it must itself have led the last term of its log.
+ */
+function isLeaving({ commit, epochs, lineage, memberships, self }: Raft): boolean {
+  const [before, latest] = memberships.slice(-2);
+  if (before === undefined || latest === undefined || latest.index <= commit) return false;
+  const wasVoter = hasSay(before.membership, lineage) && memberOf(before.membership, self)?.kind === 'voter';
+  return wasVoter && epochs.at(-1)?.leader === self;
 }
 
 /** Everything through `index` is committed: hands what is new of it over for applying. */
