@@ -25,6 +25,7 @@ import type { Clock, Random } from '../runtime/ports.ts';
 import type { Addresses } from './addresses.ts';
 import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
+import { mustBeConfirmable } from './enough-followers.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group } from './group.ts';
 import { removedText } from './group-removal.ts';
@@ -215,6 +216,7 @@ export class Cluster implements ClusterServices {
     this.log.requireLeading();
     const isAdopted = replication.strategy === 'multi-leader' && !this.isInCatalog(name);
     if (this.#databases.has(name) && !isAdopted) throw failure('file_exists');
+    mustBeConfirmable(replication, undefined, this.#group.status().members);
     await this.#create(name, replication);
   }
 
@@ -239,7 +241,9 @@ export class Cluster implements ClusterServices {
 
   async setReplication(name: string, replication: ReplicationChoice): Promise<void> {
     const database = this.#referenceOf(name);
-    mustKeepOwners(this.#databases.replication(name), replication);
+    const present = this.#databases.replication(name);
+    mustKeepOwners(present, replication);
+    mustBeConfirmable(replication, present, this.#group.status().members);
     await this.#change({ kind: 'configure', database, replication });
   }
 

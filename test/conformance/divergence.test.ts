@@ -339,7 +339,7 @@ const access: Checks = {
 
 const singleLeader = singleLeaderChecks({
   ...{ request, newDatabase, node: () => node },
-  openAlone: (options) => open({ dataDirectory: join(directory, 'alone'), ...options }),
+  openAlone: (options) => open({ dataDirectory: join(directory, options.name ?? 'alone'), ...options }),
 });
 
 const checks: Checks = { ...notThereYet, ...data, ...cluster, ...singleLeader, ...access };
