@@ -29,6 +29,7 @@ import { mustBeConfirmable } from './enough-followers.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group } from './group.ts';
 import { removedText } from './group-removal.ts';
+import { handOver } from './handing-over.ts';
 import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
@@ -280,9 +281,8 @@ export class Cluster implements ClusterServices {
     return promoteHere(this.#group, wish, this.leaderChoice);
   }
 
-  async transfer(to: string | undefined): Promise<object> {
-    const outcome = await this.#group.transferLeadership(to);
-    return { ok: outcome === 'done', outcome };
+  transfer(to: string | undefined): Promise<object> {
+    return handOver(this.#group, to);
   }
 
   get #group(): Group {

@@ -247,7 +247,10 @@ export interface ClusterServices {
    * what was done, or with `dryRun` would be, what may be lost and who is fenced.
    */
   promote(options: { readonly dryRun: boolean; readonly force: boolean }): Promise<object>;
-  /** On the leader only: hands over to that node, or to the one that is furthest. Gives what came of it. */
+  /**
+   * On the leader only: hands over to that node, or to the one that is furthest.
+   * @throws TercetError `not_found`, `conflict`, `precondition_failed`, ...: why it does not
+   */
   transfer(to: string | undefined): Promise<object>;
   /** Headers that prove this node to a peer, for one request on behalf of somebody. */
   peerHeaders(request: {
