@@ -145,6 +145,8 @@ export interface ClusterStatus {
   readonly kind: ClusterMember['kind'] | undefined;
   /** Who says that this node is no member any more, as of which index, and what to do. */
   readonly removal?: { readonly by: string; readonly index: number; readonly advice: string } | undefined;
+  /** It may found no group, and is not taken into the one that is there yet. */
+  readonly awaitsAdmission?: boolean;
   readonly commit: number;
   readonly applied: number;
   readonly epochs: readonly {
