@@ -146,6 +146,11 @@ export class Cluster implements ClusterServices {
     return this.#group.committedMembership();
   }
 
+  removal(): string | undefined {
+    const { removal } = this.#group.standing();
+    return removal && removedText(this.#group.status().id, removal);
+  }
+
   policies(): ReadonlyMap<string, AckSettings> {
     const known = this.#databases.names().flatMap((name) => {
       const replication = this.#databases.replication(name);
@@ -317,11 +322,10 @@ export class Cluster implements ClusterServices {
   }
 
   #leaderNow(): LeaderPlace {
-    const { leader, leaderReady, removal } = this.#group.standing();
+    const { leader, leaderReady } = this.#group.standing();
     if (leaderReady) return { kind: 'here' };
-    if (removal !== undefined) {
-      return { kind: 'removed', advice: removedText(this.#group.status().id, removal) };
-    }
+    const advice = this.removal();
+    if (advice !== undefined) return { kind: 'removed', advice };
     // Its own name has no address here: it leads, and has not applied everything yet.
     if (leader === undefined) return { kind: 'none' };
     const url = this.#context.addresses.urlOfPeer(leader);

@@ -201,6 +201,8 @@ export interface ClusterServices {
   readonly readLease: boolean;
   /** The last committed membership, for a node that asks whether it was removed; undefined: this node is no member. */
   committedMembership(): object | undefined;
+  /** Why this node is no member any more, and what to do; undefined: it is one, or has not heard otherwise. */
+  removal(): string | undefined;
   /** How the writes of each single-leader database are acknowledged. */
   policies(): ReadonlyMap<string, AckSettings>;
   /** How many members can be owners of a leaderless database; undefined: this node does not know the members yet. */
