@@ -166,4 +166,13 @@ test('one node grows into a cluster, and says what is wrong with what it is aske
   const { text } = await tercetNode(second, 'list');
   expect(text.split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['NODE', 'n1', 'n2', '']);
   expect(text).toContain(first.url);
+
+  const linked = () => first.output().split('linked to a peer').length;
+  const linkedBefore = linked();
+  const double = await startJoining('n2', first);
+  for (const node of [double, first]) {
+    await waitUntil(`${node.url} says what is wrong`, () => node.output().includes('Another node called n2'));
+  }
+  await untilStatus(201, 'PUT', `${second.url}/ledger/undisturbed`, {});
+  expect(linked()).toBe(linkedBefore);
 }, 120_000);
