@@ -74,8 +74,8 @@ const faults: readonly Fault[] = [
   },
 ];
 
-function moreWrites({ acknowledged }: Load, when: string): Promise<unknown> {
-  const goal = acknowledged.length + writesBetween;
+function moreWrites({ acknowledged }: Load, when: string, count = writesBetween): Promise<unknown> {
+  const goal = acknowledged.length + count;
   return waitUntil(`writes are acknowledged ${when}`, () => acknowledged.length >= goal);
 }
 
@@ -133,7 +133,7 @@ test("a wall clock that jumps by hours under load, the leader's or a follower's,
   const load = startLoad(cluster.nodes, 'clock');
   const jump = async (node: TestNode, hours: number) => {
     clocks?.set(node, hours);
-    await moreWrites(load, `with the clock of ${node.name} off by ${hours} h`);
+    await moreWrites(load, `with the clock of ${node.name} off by ${hours} h`, 20);
   };
   try {
     await jump(leader, 5);
