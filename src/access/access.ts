@@ -202,7 +202,7 @@ function principalOf({ name, roles, isAdmin }: Account, by: 'basic' | 'cookie'):
   return { name, roles, isAdmin, isPeer: false, by };
 }
 
-/** @throws TercetError `unauthorized`, with a reason that helps where only the clocks are wrong */
+/** @throws TercetError `unauthorized`; `service_unavailable` where only the clocks are wrong: who is behind the peer may be well known */
 function provenPeer(credentials: Credentials, proofs: PeerProofs): Principal {
   const { peerProof = '', method, target, onBehalfOf } = credentials;
   const outcome = proofs.check(peerProof, { method, target, onBehalfOf });
@@ -212,7 +212,8 @@ function provenPeer(credentials: Credentials, proofs: PeerProofs): Principal {
       return { name: outcome.node, roles: ['_admin'], isAdmin: true, isPeer: true, by: 'peer' };
     case 'clocks_differ': {
       const seconds = Math.round(Math.abs(outcome.differenceMs) / 1000);
-      throw failure('unauthorized', `The clocks of the two nodes differ by ${seconds} s: set them (NTP).`);
+      const reason = `The clocks of the two nodes differ by ${seconds} s: set them (NTP).`;
+      throw failure('service_unavailable', reason);
     }
     case 'before_start': {
       const seconds = Math.ceil(outcome.waitMs / 1000);

@@ -54,6 +54,21 @@ test('a restart makes no proof good again', () => {
   expect(restarted.check(provePeer(secret, 'n2', request, clock.now()), request).kind).toBe('proven');
 });
 
+test('a node whose clock was ahead when it started takes proofs as soon as it is set right, and none from before', () => {
+  const clock = testClock();
+  const used = provePeer(secret, 'n2', request, clock.now());
+  clock.advance(10_000);
+  clock.set(7_200_000);
+  const proofs = peerProofs(secret, clock);
+  const now = () => proofs.check(provePeer(secret, 'n2', request, clock.now()), request).kind;
+  clock.advance(5_000);
+  clock.set(-7_200_000);
+  expect(now()).toBe('proven');
+  expect(proofs.check(used, request)).toEqual({ kind: 'before_start', waitMs: 10_000 });
+  clock.set(3_600_000);
+  expect(now()).toBe('proven');
+});
+
 test.each(['', 'n2', 'n2 1 2 3', `n2 ${'9'.repeat(40)} ${'a'.repeat(16)} ${'b'.repeat(43)}`, 'Basic YTpi'])(
   '"%s" is no proof',
   (header) => {

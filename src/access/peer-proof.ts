@@ -49,7 +49,9 @@ export interface PeerProofs {
 
 export function peerProofs(secret: string, clock: Clock, noncesMax = noncesMaxDefault): PeerProofs {
   const nonces = openNonces(noncesMax);
-  const startedAt = clock.now();
+  const startedAtMonotonic = clock.monotonic();
+  // By the clock as it is now: one that was ahead and is set right would make proofs wait until it is that late again.
+  const startedAt = () => Math.floor(clock.now() - (clock.monotonic() - startedAtMonotonic));
   return {
     check(header, request) {
       const match = /^(([\w.-]{1,63}) (\d{1,15}) [\w-]{16}) ([\w-]{43})$/.exec(header);
@@ -59,7 +61,8 @@ export function peerProofs(secret: string, clock: Clock, noncesMax = noncesMaxDe
         return { kind: 'refused' };
       const differenceMs = Number(time) - clock.now();
       if (Math.abs(differenceMs) > windowMs) return { kind: 'clocks_differ', differenceMs };
-      if (Number(time) < startedAt) return { kind: 'before_start', waitMs: startedAt - Number(time) };
+      const waitMs = startedAt() - Number(time);
+      if (waitMs > 0) return { kind: 'before_start', waitMs };
       return nonces.isFirst(claim, Number(time), clock.now())
         ? { kind: 'proven', node }
         : { kind: 'refused' };

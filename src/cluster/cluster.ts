@@ -25,9 +25,11 @@ import type { Clock, Random } from '../runtime/ports.ts';
 import type { Addresses } from './addresses.ts';
 import { CommandLog, catalogAck } from './command-log.ts';
 import type { Command } from './commands.ts';
+import { mustBeConfirmable } from './enough-followers.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
 import type { Group } from './group.ts';
 import { removedText } from './group-removal.ts';
+import { handOver } from './handing-over.ts';
 import { withLoggedSettings } from './logged-settings.ts';
 import { LoggedWrites } from './logged-writes.ts';
 import { NodeAdministration } from './node-administration.ts';
@@ -144,6 +146,11 @@ export class Cluster implements ClusterServices {
     return this.#group.committedMembership();
   }
 
+  removal(): string | undefined {
+    const { removal } = this.#group.standing();
+    return removal && removedText(this.#group.status().id, removal);
+  }
+
   policies(): ReadonlyMap<string, AckSettings> {
     const known = this.#databases.names().flatMap((name) => {
       const replication = this.#databases.replication(name);
@@ -215,6 +222,7 @@ export class Cluster implements ClusterServices {
     this.log.requireLeading();
     const isAdopted = replication.strategy === 'multi-leader' && !this.isInCatalog(name);
     if (this.#databases.has(name) && !isAdopted) throw failure('file_exists');
+    mustBeConfirmable(replication, undefined, this.#group.status().members);
     await this.#create(name, replication);
   }
 
@@ -239,7 +247,9 @@ export class Cluster implements ClusterServices {
 
   async setReplication(name: string, replication: ReplicationChoice): Promise<void> {
     const database = this.#referenceOf(name);
-    mustKeepOwners(this.#databases.replication(name), replication);
+    const present = this.#databases.replication(name);
+    mustKeepOwners(present, replication);
+    mustBeConfirmable(replication, present, this.#group.status().members);
     await this.#change({ kind: 'configure', database, replication });
   }
 
@@ -276,9 +286,8 @@ export class Cluster implements ClusterServices {
     return promoteHere(this.#group, wish, this.leaderChoice);
   }
 
-  async transfer(to: string | undefined): Promise<object> {
-    const outcome = await this.#group.transferLeadership(to);
-    return { ok: outcome === 'done', outcome };
+  transfer(to: string | undefined): Promise<object> {
+    return handOver(this.#group, to);
   }
 
   get #group(): Group {
@@ -313,11 +322,10 @@ export class Cluster implements ClusterServices {
   }
 
   #leaderNow(): LeaderPlace {
-    const { leader, leaderReady, removal } = this.#group.standing();
+    const { leader, leaderReady } = this.#group.standing();
     if (leaderReady) return { kind: 'here' };
-    if (removal !== undefined) {
-      return { kind: 'removed', advice: removedText(this.#group.status().id, removal) };
-    }
+    const advice = this.removal();
+    if (advice !== undefined) return { kind: 'removed', advice };
     // Its own name has no address here: it leads, and has not applied everything yet.
     if (leader === undefined) return { kind: 'none' };
     const url = this.#context.addresses.urlOfPeer(leader);

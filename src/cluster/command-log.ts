@@ -6,6 +6,7 @@ import { failure } from '../errors.ts';
 import type { Clock } from '../runtime/ports.ts';
 import type { AckPolicy, AckRule } from '../single-leader/ack-policy.ts';
 import { type Command, encodeCommand } from './commands.ts';
+import { mustHaveFollowers } from './enough-followers.ts';
 import type { Group, ProposalResult } from './group.ts';
 import { nameOf } from './group-node-id.ts';
 
@@ -71,7 +72,7 @@ export class CommandLog {
 
   /**
    * Resolves once the commands are acknowledged as the settings, or the request, ask.
-   * @throws TercetError service_unavailable: nothing was done; write_outcome_unknown: it may come about
+   * @throws TercetError service_unavailable, bad_request: nothing was done; write_outcome_unknown: it may come about
    */
   async log(commands: readonly Command[], settings: AckSettings, options: WriteOptions): Promise<Logged> {
     const logged = await this.tryLog(commands, settings, options);
@@ -84,6 +85,8 @@ export class CommandLog {
     if (commands.length === 0) return { applied: Promise.resolve(), failed: undefined };
     const { clock } = this.#context;
     const group = this.#context.group();
+    if ((options.ack?.followers ?? settings.followers) !== 'majority')
+      mustHaveFollowers(settings, options.ack, group.status().members);
     const rule = this.#rule(settings, options);
     const startedAt = clock.monotonic();
     const results = await Promise.all(commands.map((command) => group.propose(encodeCommand(command), rule)));

@@ -4,6 +4,7 @@ import type { NodeId } from '../replication/strategy.ts';
 import { pause } from '../runtime/pause.ts';
 import { asIndex, asTerm, type LogPosition, type MemberKind } from '../single-leader/entry.ts';
 import type { MembershipOutcome, PromotionOutcome, TransferOutcome } from '../single-leader/events.ts';
+import { forcedTerm } from './forced-term.ts';
 import type { GroupCaller } from './group-caller.ts';
 import type { Hello } from './group-calls.ts';
 import type { GroupHome } from './group-home.ts';
@@ -65,12 +66,12 @@ export class GroupAdministration {
   force(voters: readonly string[]): Promise<PromotionOutcome> {
     const { desk, id, options } = this.#home;
     const ids = [id, ...voters.flatMap((name) => this.#memberNamed(name) ?? [])];
-    const known = this.#home.status().members;
+    const { lineage = 0, members: known, term } = this.#home.status();
     const members = [...new Set(ids)].map((member) => {
       const url = known.find((each) => each.id === member)?.url;
       return { id: member, kind: 'voter' as const, ...(url !== undefined && { url }) };
     });
-    return desk.force({ term: asTerm(options.clock.now()), members });
+    return desk.force({ term: forcedTerm(options.clock.now(), Math.max(term, lineage)), members });
   }
 
   async add({ name, kind, url }: Newcomer): Promise<AdmissionOutcome> {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { TercetError } from '../errors.ts';
 import type { NodeId } from '../replication/strategy.ts';
 import { GarbageError } from '../runtime/peer-frames.ts';
@@ -60,6 +60,14 @@ describe('leadership of a group', () => {
       expect(kinds).toEqual(['voter', 'voter', 'voter']);
     });
     await untilApplied(members, ['a', 'b']);
+
+    follower.setCut(true);
+    other.setCut(true);
+    await until(() => expect(leader.group.status().role).not.toBe('leader'));
+    const { term } = leader.group.status();
+    vi.spyOn(Date, 'now').mockReturnValue(term - 5 * 3_600_000);
+    expect(await leader.group.forcePromotion([])).toBe('elected');
+    expect(leader.group.status().term).toBeGreaterThan(term);
   });
 });
 

@@ -153,6 +153,7 @@ export class GroupHome {
     const through = this.#replica?.lastIndex ?? 0;
     return statusOf(this.#replica, {
       ...{ id: this.id, founded: this.#record !== undefined, tickMs: this.settings.tickMs },
+      mayFound: this.options.mayFound ?? true,
       lagMsOf: (match) => this.#lag.lagMs(match, through),
       removal: this.#removal,
     });

@@ -33,6 +33,7 @@ type Removed = () => Removal | undefined;
 export interface StatusContext {
   readonly id: NodeId;
   readonly founded: boolean;
+  readonly mayFound: boolean;
   readonly tickMs: number;
   readonly lagMsOf: (match: number) => number;
   readonly removal: Removed;
@@ -40,10 +41,11 @@ export interface StatusContext {
 
 /** Without a replica: founded and stopped, or not founded yet. */
 export function statusOf(source: StatusSource | undefined, context: StatusContext): GroupStatus {
-  const { id, founded } = context;
+  const { id, founded, mayFound } = context;
   const who = { self: nameOf(id), id, founded, stopped: founded && source === undefined };
   if (source === undefined) {
     return {
+      awaitsAdmission: !founded && !mayFound,
       ...{ ...who, role: 'follower', term: 0, leader: undefined, commit: 0, applied: 0 },
       ...{ lastIndex: 0, lastTerm: 0, epochs: [], members: [], leaderReady: false, fencedOut: false },
     };
@@ -53,6 +55,7 @@ export function statusOf(source: StatusSource | undefined, context: StatusContex
   const membership = membershipOf(raft);
   return {
     ...who,
+    awaitsAdmission: membership === undefined,
     role: raft.role.kind,
     term: raft.term,
     leader: leader === undefined ? undefined : nameOf(leader),

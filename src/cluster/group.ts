@@ -113,6 +113,8 @@ export interface GroupStatus {
   readonly leaderReady: boolean;
   /** This node knows its group, or waits to be taken into the one that is there. */
   readonly founded: boolean;
+  /** It has no part in a group, and may found none: somebody has to take it in. */
+  readonly awaitsAdmission: boolean;
   /** A majority went on without this node. */
   readonly fencedOut: boolean;
   /** A member says that this node is none any more; see group-removal.ts. */

@@ -2,8 +2,9 @@
 
 import type { LeaderChoice } from '../config.ts';
 import type { Databases } from '../database/databases.ts';
-import { failure } from '../errors.ts';
+import { failure, TercetError } from '../errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import type { PeerTransport } from '../runtime/peer-transport.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
 import type { RaftOptions } from '../single-leader/state.ts';
@@ -15,14 +16,14 @@ import { followMembers } from './followed-members.ts';
 import { type CommittedEntry, type Group, type GroupOptions, openGroup } from './group.ts';
 import type { CommittedMembership } from './group-removal.ts';
 import { type GroupSettings, groupDefaults, groupTickMs } from './group-settings.ts';
-import { decodeRecovery, encodeRecovery, recover, worthRecovering } from './recovery.ts';
+import { decodeRecovery, encodeRecovery, inBatches, recover, worthRecovering } from './recovery.ts';
 import { StateSource, stateSourceDefaults } from './state-transfer-source.ts';
 import { StateTarget } from './state-transfer-target.ts';
 import { openSystemDatabases } from './system-databases.ts';
 
 /** Kind of the request that brings the leader what a deposed one held alone. */
-const RECOVERED_KIND = 32;
-const RECOVERY_MS_MAX = 15_000;
+export const RECOVERED_KIND = 32;
+const recoveryPatience = { timeoutMs: 15_000 };
 const LEADER_WAIT_MS = 2_000;
 /** Kind of the requests that fetch the state of all single-leader databases. */
 const STATE_KIND = 33;
@@ -84,15 +85,13 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {
     const worthwhile = worthRecovering(entries, epoch, group.status().lineage);
-    for (const data of worthwhile) {
+    const handOne = async (data: Uint8Array): Promise<void> => {
       const place = await cluster.leader(LEADER_WAIT_MS);
       if (place.kind === 'none' || place.kind === 'removed') throw failure('no_leader');
       if (place.kind === 'here') await recover({ catalog, log: cluster.log }, epoch, data);
-      else {
-        const request = encodeRecovery(epoch, data);
-        await transport.request(place.name, RECOVERED_KIND, request, { timeoutMs: RECOVERY_MS_MAX });
-      }
-    }
+      else await transport.request(place.name, RECOVERED_KIND, encodeRecovery(epoch, data), recoveryPatience);
+    };
+    for (const batch of inBatches(worthwhile)) await Promise.all(batch.map(handOne));
     log.warn({ epoch, entries: worthwhile.length }, 'writes that only this node had came back as branches');
   }
 
@@ -116,9 +115,14 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
   async function serveRecovery(bytes: Uint8Array): Promise<Uint8Array> {
     // The bytes are a view of what arrived, and are kept until they are logged.
     const { data, epoch } = decodeRecovery(bytes.slice());
-    await recover({ catalog, log: cluster.log }, epoch, data);
+    await recover({ catalog, log: cluster.log }, epoch, data).catch(notTaken);
     return new Uint8Array(0);
   }
+}
+
+/** It is offered again, and twice is the same as once; what else goes wrong is a defect. */
+function notTaken(cause: unknown): never {
+  throw cause instanceof TercetError ? new PeerRefusal(cause.reason, { cause }) : cause;
 }
 
 function openCatalog({ databases, diskUuid, log, store }: OpenClusterOptions): Catalog {

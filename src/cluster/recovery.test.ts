@@ -1,13 +1,15 @@
 /** What a deposed leader held alone: what of it is brought, and what becomes of it where somebody wrote since. */
 
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { Database } from '../database/database.ts';
 import type { AckSettings } from '../database/model.ts';
 import { bodyValue, collectChanges, edit, revisionOf, write } from '../database/test-database.ts';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
 import { type Command, decodeCommand, encodeCommand, type LoggedRevision } from './commands.ts';
 import type { CommittedEntry } from './group.ts';
-import { recover, worthRecovering } from './recovery.ts';
+import { RECOVERED_KIND } from './open-cluster.ts';
+import { encodeRecovery, inBatches, recover, worthRecovering } from './recovery.ts';
+import { closeClusterNodes, leaderAmong, startClusterNode } from './test-clusters.ts';
 import { applyInBatches, openReplica, TestLog } from './test-log.ts';
 
 const ack: AckSettings = { policy: 'async', followers: 'majority', onTimeout: 'block', timeoutMs: 1_000 };
@@ -186,6 +188,20 @@ describe('A write that comes back', () => {
   });
 });
 
+describe('A node that is brought what it cannot take now', () => {
+  afterEach(closeClusterNodes);
+
+  it('refuses it, to be offered again, and does not call that a defect', async () => {
+    const nodes = [await startClusterNode('n1', ['n1', 'n2']), await startClusterNode('n2', ['n1', 'n2'])];
+    const leader = await leaderAmong(nodes);
+    const follower = nodes.find((node) => node !== leader)!;
+    const purge = encodeCommand({ kind: 'purge', database: 1, request: [] });
+    const asked = leader.ask(follower.name, RECOVERED_KIND, encodeRecovery(epoch, purge));
+    await expect(asked).rejects.toMatchObject({ kind: 'refused', delivery: 'not_delivered' });
+    expect(follower.defects).toEqual([]);
+  });
+});
+
 describe('What is worth bringing back', () => {
   it('is what somebody was told of; everything older, once a forced membership gave up what was committed', async () => {
     const { now, old, tail } = await parted([], { ...ack, policy: 'semi-sync' });
@@ -216,6 +232,26 @@ describe('What is worth bringing back', () => {
       worthRecovering(entriesOf(commands), epoch, lineage).map((data) => decodeCommand(data));
     expect(brought(0)).toEqual([commands[2], commands[3], commands[5]]);
     expect(brought(epoch + 1)).toEqual(commands.slice(0, 6));
+  });
+
+  it('goes chunk by chunk with others of its attachments, and else one after the other', () => {
+    const chunk = (index: number): Command => ({
+      ...{ kind: 'chunk', database: 1, chunkSet: 'c1', index, bytes: Uint8Array.of(index) },
+    });
+    const blob: Command = {
+      kind: 'blob',
+      database: 1,
+      blob: 'b1',
+      digest: 'md5-',
+      length: 1,
+      chunkSet: 'c1',
+    };
+    const write: Command = { kind: 'write', database: 1, revisions: [revisionNaming('b1')] };
+    const ten = Array.from({ length: 10 }, (_, index) => chunk(index));
+    const commands = [...ten, blob, chunk(0), blob, write, write];
+    const batches = inBatches(commands.map(encodeCommand));
+    expect(batches.map(({ length }) => length)).toEqual([8, 2, 1, 1, 1, 1, 1]);
+    expect(batches.flat().map((data) => decodeCommand(data))).toEqual(commands);
   });
 
   it('is the last of revisions made one from the other, with the way back', async () => {

@@ -102,6 +102,24 @@ function lastOfEach(writes: readonly Write[]): Write[] {
   });
 }
 
+/** Chunks of an attachment on their way together share an fsync. */
+const chunksAtOnce = 8;
+
+/** In order; what is in one batch may be on its way at the same time. */
+export function inBatches(commands: readonly Uint8Array[]): readonly (readonly Uint8Array[])[] {
+  const batches: Uint8Array[][] = [];
+  let chunks: Uint8Array[] = [];
+  for (const command of commands) {
+    const isChunk = decodeCommand(command).kind === 'chunk';
+    if (!isChunk || chunks.length === 0 || chunks.length >= chunksAtOnce) {
+      chunks = [];
+      batches.push(isChunk ? chunks : [command]);
+    }
+    if (isChunk) chunks.push(command);
+  }
+  return batches;
+}
+
 /** A request to the leader: `epoch` in which the entries were logged, then the entry. */
 export function encodeRecovery(epoch: number, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(8 + data.length);
@@ -129,11 +147,17 @@ export async function recover(
   const database = catalog.database(command.kind === 'create' ? 0 : command.database);
   // The database was deleted meanwhile, and with it everything that was ever written to it.
   if (database === undefined) return;
-  if (command.kind === 'chunk' || command.kind === 'blob') {
-    // The write that names it is checked against what is applied.
-    await (await log.log([command], catalogAck, {})).applied;
-  } else if (command.kind === 'write' && isOwed(command, epoch, log.lineage()))
-    await recoverRevisions(database, epoch, command.revisions);
+  const done = log.expedite();
+  try {
+    if (command.kind === 'chunk' || command.kind === 'blob') {
+      const { applied } = await log.log([command], catalogAck, {});
+      // The write that names it is checked against what is applied; its chunks are, once it is.
+      if (command.kind === 'blob') await applied;
+    } else if (command.kind === 'write' && isOwed(command, epoch, log.lineage()))
+      await recoverRevisions(database, epoch, command.revisions);
+  } finally {
+    done();
+  }
 }
 
 async function recoverRevisions(

@@ -6,9 +6,9 @@ import type { GroupStatus, MemberStatus } from './group.ts';
 import { removedText } from './group-removal.ts';
 
 export function shownStatus(status: GroupStatus): ClusterStatus {
-  const { applied, commit, epochs, id, leader, members, removal, role, term } = status;
+  const { applied, awaitsAdmission, commit, epochs, id, leader, members, removal, role, term } = status;
   return {
-    ...{ role, term, leader, commit, applied, members },
+    ...{ role, term, leader, awaitsAdmission, commit, applied, members },
     kind: removal ? undefined : members.find((member) => member.id === id)?.kind,
     removal: removal && { ...removal, advice: removedText(id, removal) },
     hasQuorum: hasQuorum(status),

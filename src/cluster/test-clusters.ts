@@ -68,6 +68,10 @@ export interface ClusterNode {
   readonly cluster: Cluster;
   /** What it warned of, and worse. */
   readonly complaints: string[];
+  /** Of its links: what is a defect, and no refusal. */
+  readonly defects: readonly unknown[];
+  /** Asks another node, as any node may. */
+  ask(peer: string, kind: number, bytes: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -135,7 +139,8 @@ export async function startClusterNode(
   });
   const closing = opened;
   const started: Running = {
-    ...{ name, url: node.url, directory, databases, cluster, complaints, node },
+    ...{ name, url: node.url, directory, databases, cluster, complaints, node, defects: node.defects },
+    ask: (peer, kind, bytes) => node.transport.request(peer, kind, bytes, { timeoutMs: 5_000 }),
     async close() {
       running.delete(started);
       await closing.close();

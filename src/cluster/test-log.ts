@@ -119,6 +119,7 @@ export class TestLog {
         members: this.members,
         leaderReady: this.leads,
         founded: true,
+        awaitsAdmission: false,
         fencedOut: false,
         stopped: false,
       },

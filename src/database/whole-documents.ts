@@ -7,6 +7,7 @@ import { digestOf, generationOf, type Revision } from '../document/revision.ts';
 import { nodeOf } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
 import type { Stamp } from '../document/stamp.ts';
+import { treeLeaves } from '../document/tree-projection.ts';
 import { keyKinds } from '../store/keys.ts';
 import { recordOf } from './edited-revision.ts';
 import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
@@ -32,6 +33,13 @@ export function leafRevisions(context: DocumentContext, id: string): readonly Re
   const sole = decodeSoleLeaf(record);
   if (sole !== undefined) return [sole];
   return decodeHead(id, record).graph.leaves.map((leaf) => leaf.revision);
+}
+
+/** Of the leaves that {@link wholeDocument} gives all. */
+export function shownLeaves(context: DocumentContext, id: string): readonly Revision[] {
+  const record = context.store.get(context.keys.ofText(keyKinds.head, id));
+  if (record === undefined) return [];
+  return treeLeaves(decodeHead(id, record).graph, context.digest).map(({ revision }) => revision);
 }
 
 /** All leaves, or what became of the revisions that are named. */

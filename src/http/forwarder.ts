@@ -15,6 +15,9 @@
  *
  * A leader that is paused or cut off closes nothing. So a request also ends, as 3, when this node has known of another
  * leader, or of none, for a moment.
+ *
+ * What must not be done late is asked for first: the body goes out when the other node, at work on the request, says "100 Continue".
+ * One that is paused finds the head when it goes on, asks nobody any more, and does nothing: given up before, it is 2.
  */
 
 import {
@@ -60,7 +63,7 @@ export type Forwarded =
   /** Certainly nothing happened there, and the client has been told nothing. */
   | { readonly kind: 'not_taken'; readonly error: TercetError };
 
-/** With `always` it is waited for as long as it takes. */
+/** With `always` it is waited for as long as it takes; with a time, what it is to do is held back until it asks for it. */
 export type Patience = 'while_it_leads' | 'always' | { readonly answerMsMax: number };
 
 export interface Forwarder {
@@ -101,12 +104,14 @@ export function createForwarder(cluster: ClusterServices): Forwarder {
       exchange.endWithClient();
       const isTls = to.url.startsWith('https:');
       const outgoing = open(exchange, to, isTls ? agents.https : agents.http);
+      const isAsked = typeof patience === 'object';
+      if (isAsked) outgoing.setHeader('Expect', '100-continue');
       if (patience === 'while_it_leads') {
         const entry = { to, outgoing };
         waiting.add(entry);
         outgoing.once('response', () => waiting.delete(entry)).once('close', () => waiting.delete(entry));
       } else if (patience !== 'always') endUnanswered(outgoing, patience.answerMsMax);
-      return relay(exchange, to, outgoing);
+      return relay(exchange, to, { outgoing, isAsked });
     },
     close: () => {
       stop();
@@ -157,7 +162,13 @@ function lengthHeader({ heldBody, request }: Exchange): Record<string, string> {
   return length === undefined ? { 'transfer-encoding': 'chunked' } : { 'content-length': length };
 }
 
-function relay(exchange: Exchange, to: Destination, outgoing: ClientRequest): Promise<Forwarded> {
+interface Outgoing {
+  readonly outgoing: ClientRequest;
+  /** The other node asks for the body. */
+  readonly isAsked: boolean;
+}
+
+function relay(exchange: Exchange, to: Destination, { outgoing, isAsked }: Outgoing): Promise<Forwarded> {
   const link = { isConnected: false };
   watchConnecting(outgoing, link);
   const onClientGone = (): void => void outgoing.destroy(new ClientGone());
@@ -178,7 +189,10 @@ function relay(exchange: Exchange, to: Destination, outgoing: ClientRequest): Pr
       else resolve({ kind: 'not_taken', error: unreachable(to) });
     });
   });
-  sendBody(exchange, outgoing);
+  if (isAsked) {
+    outgoing.once('continue', () => sendBody(exchange, outgoing));
+    outgoing.flushHeaders();
+  } else sendBody(exchange, outgoing);
   return answered.finally(() => exchange.signal.removeEventListener('abort', onClientGone));
 }
 

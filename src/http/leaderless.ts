@@ -41,6 +41,7 @@ export function settleLeaderless(
   if (second !== undefined && anywhere.has(second)) {
     return method === 'PUT' && ofGroup.has(second) ? goToLeader(exchange, cluster) : undefined;
   }
+  mustBelong(exchange, cluster);
   if (isForClient(exchange)) return settleAlone(exchange, place);
   const wish = quorumWish(exchange, place);
   if (!place.isOwner) return passOn(exchange, leaderless, { name, place });
@@ -53,6 +54,18 @@ export function settleLeaderless(
     case 'neither':
       return undefined;
   }
+}
+
+/**
+ * What a node acknowledged after it was removed nobody else would hear of, and what it reads may be long gone, which only
+ * `eventual` allows for. @throws TercetError `removed_from_cluster`
+ */
+function mustBelong(exchange: Exchange, cluster: ClusterServices): void {
+  const advice = cluster.removal();
+  if (advice === undefined) return;
+  const access = accessOf(exchange);
+  const mayBeOld = access === 'read' && exchange.query.get('consistency') === 'eventual';
+  if (access !== 'neither' && !mayBeOld) throw failure('removed_from_cluster', advice);
 }
 
 // --- the client coordinates

@@ -145,6 +145,8 @@ export interface ClusterStatus {
   readonly kind: ClusterMember['kind'] | undefined;
   /** Who says that this node is no member any more, as of which index, and what to do. */
   readonly removal?: { readonly by: string; readonly index: number; readonly advice: string } | undefined;
+  /** It may found no group, and is not taken into the one that is there yet. */
+  readonly awaitsAdmission?: boolean;
   readonly commit: number;
   readonly applied: number;
   readonly epochs: readonly {
@@ -199,6 +201,8 @@ export interface ClusterServices {
   readonly readLease: boolean;
   /** The last committed membership, for a node that asks whether it was removed; undefined: this node is no member. */
   committedMembership(): object | undefined;
+  /** Why this node is no member any more, and what to do; undefined: it is one, or has not heard otherwise. */
+  removal(): string | undefined;
   /** How the writes of each single-leader database are acknowledged. */
   policies(): ReadonlyMap<string, AckSettings>;
   /** How many members can be owners of a leaderless database; undefined: this node does not know the members yet. */
@@ -247,7 +251,10 @@ export interface ClusterServices {
    * what was done, or with `dryRun` would be, what may be lost and who is fenced.
    */
   promote(options: { readonly dryRun: boolean; readonly force: boolean }): Promise<object>;
-  /** On the leader only: hands over to that node, or to the one that is furthest. Gives what came of it. */
+  /**
+   * On the leader only: hands over to that node, or to the one that is furthest.
+   * @throws TercetError `not_found`, `conflict`, `precondition_failed`, ...: why it does not
+   */
   transfer(to: string | undefined): Promise<object>;
   /** Headers that prove this node to a peer, for one request on behalf of somebody. */
   peerHeaders(request: {

@@ -27,12 +27,16 @@ export interface Parcel {
  */
 export type DeliveryOutcome = WriteReply['kind'] | 'rejected';
 
-/** What a revision costs beside its body. */
+/** What a revision costs beside its body, its path and what it says of attachments. */
 const revisionBytes = 200;
+const idBytes = 17;
 
 /** Of what is sent, roughly. */
 export function bytesOf(revisions: readonly WholeRevision[]): number {
-  return revisions.reduce((sum, { body }) => sum + revisionBytes + body.length, 0);
+  return revisions.reduce((sum, { attachments, body, id, path }) => {
+    const beside = revisionBytes * (1 + attachments.length) + id.length + idBytes * path.ids.length;
+    return sum + beside + body.length;
+  }, 0);
 }
 
 /** How often what a receiver lacks is brought to it. */

@@ -2,9 +2,17 @@
 
 import type { Database } from '../database/database.ts';
 import { committedOf } from '../database/leaderless.ts';
-import { leafRevisions, wholeDocument } from '../database/whole-documents.ts';
+import {
+  leafRevisions,
+  shownLeaves,
+  type WholeRevision,
+  wholeDocument,
+} from '../database/whole-documents.ts';
 import type { Revision } from '../document/revision.ts';
+import { batchBytesMax } from '../leaderless/batches.ts';
 import { digestOfLeaves } from '../replication/hash-buckets.ts';
+import { bytesOf } from './delivery.ts';
+import type { DocumentPart } from './document-parts.ts';
 import type { HeldDocument } from './revision-codec.ts';
 
 /** Undefined when nothing is known of the document. A grave counts as the tombstones that it stands for. */
@@ -18,6 +26,22 @@ export function digestHere(database: Database, id: string): string | undefined {
 export function documentHere(database: Database, id: string): HeldDocument {
   const revisions = wholeDocument(committedOf(database), id, 'all');
   return { revisions, grave: revisions.length > 0 ? [] : (tombstonesOf(database, id) ?? []) };
+}
+
+/** As much as goes together of the leaves that are not known there: one at least. */
+export function partHere(database: Database, id: string, known: ReadonlySet<Revision>): DocumentPart {
+  const committed = committedOf(database);
+  const leaves = shownLeaves(committed, id);
+  const revisions: WholeRevision[] = [];
+  let bytes = 0;
+  for (const leaf of leaves) {
+    if (known.has(leaf)) continue;
+    const found = wholeDocument(committed, id, [leaf]);
+    bytes += bytesOf(found);
+    if (revisions.length > 0 && bytes > batchBytesMax) return { isLast: false, leaves, revisions };
+    revisions.push(...found);
+  }
+  return { isLast: true, leaves, revisions };
 }
 
 /** Of the grave, where that is all there is left. */

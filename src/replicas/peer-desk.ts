@@ -22,6 +22,7 @@ import {
   digestsKind,
   documentsKind,
   insertKind,
+  partKind,
   questionKind,
   readKind,
   replicaKinds,
@@ -57,6 +58,8 @@ export class PeerDesk {
         return server.documents(bytes);
       case readKind:
         return server.read(from, bytes);
+      case partKind:
+        return server.part(from, bytes);
       case contentKind:
         return takeContent(bytes, (identity) => sets.databaseOf(identity));
       case compareKind:

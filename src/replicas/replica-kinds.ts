@@ -16,8 +16,10 @@ export const compareKind = 54;
 export const heartbeatKind = 53;
 /** All that you have of a document, if you know all that you once acknowledged. */
 export const readKind = 55;
+/** A part of what you have of a document that comes in parts: document-parts.ts. */
+export const partKind = 56;
 
 /** Those that are answered. */
 export const replicaKinds: ReadonlySet<number> = new Set([
-  ...[insertKind, digestsKind, documentsKind, questionKind, contentKind, compareKind, readKind],
+  ...[insertKind, digestsKind, documentsKind, questionKind, contentKind, compareKind, readKind, partKind],
 ]);

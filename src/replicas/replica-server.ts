@@ -19,8 +19,10 @@ import {
   type ToldDigest,
   type Verdict,
 } from './answer-codec.ts';
-import { digestHere, documentHere } from './holding.ts';
-import { type ArrivedRevision, decodeInserts, encodeDocuments, type ToldDocument } from './revision-codec.ts';
+import { bytesOf } from './delivery.ts';
+import { decodePartQuestion, encodePart } from './document-parts.ts';
+import { digestHere, documentHere, partHere } from './holding.ts';
+import { type ArrivedRevision, decodeInserts, encodeDocuments, type SentDocument } from './revision-codec.ts';
 
 export interface ReplicaServerContext {
   /** The replica of a database that this node has; undefined: it has not heard of it, or dropped it. */
@@ -33,7 +35,7 @@ export interface ReplicaServerContext {
   readonly standIn: (arrivals: readonly ArrivedRevision[]) => Promise<'stored' | 'refused'>;
 }
 
-/** Bytes of bodies in one answer; the documents after that are to be asked for again. */
+/** Bytes in one answer; what comes after that is to be asked for again, and what has more by itself, in parts. */
 const answerBytes = 8_000_000;
 
 const kept: Verdict = { kind: 'kept' };
@@ -97,15 +99,24 @@ export class ReplicaServer {
 
   #documents(bytes: Uint8Array, databaseOf: ReplicaServerContext['databaseOf']): Uint8Array {
     let left = answerBytes;
-    const answer = decodeNames(bytes).map(({ identity, id }): ToldDocument => {
+    const answer = decodeNames(bytes).map(({ identity, id }): SentDocument => {
       if (left <= 0) return 'not_now';
       const database = databaseOf(identity);
       if (database === undefined) return 'no_database';
       const held = documentHere(database, id);
-      for (const { body } of held.revisions) left -= body.length;
+      const size = bytesOf(held.revisions);
+      if (size > answerBytes && held.revisions.length > 1) return 'in_parts';
+      if (size > left && left < answerBytes) return 'not_now';
+      left -= size;
       return held;
     });
     return encodeDocuments(answer);
+  }
+
+  part(from: string, bytes: Uint8Array): Uint8Array {
+    const { id, identity, isRead, known } = decodePartQuestion(bytes);
+    const database = isRead ? this.#wholeOf(from, identity) : this.#context.databaseOf(identity);
+    return encodePart(database === undefined ? 'no_database' : partHere(database, id, new Set(known)));
   }
 
   #digestOf(from: string, { identity, id }: DocumentName): ToldDigest {

@@ -73,8 +73,11 @@ export interface HeldDocument {
 /** `not_now`: the answer was full, ask again. `no_database` to a read: or not all of it yet. */
 export type ToldDocument = HeldDocument | 'not_now' | 'no_database';
 
+/** On its way. `in_parts`: it is more than an answer may be, and has to be asked for as document-parts.ts says. */
+export type SentDocument = ToldDocument | 'in_parts';
+
 /** What a replica has of documents, each as all of its leaves. */
-export function encodeDocuments(documents: readonly ToldDocument[]): Uint8Array {
+export function encodeDocuments(documents: readonly SentDocument[]): Uint8Array {
   const prepared = documents.map((told) =>
     typeof told === 'string'
       ? []
@@ -86,7 +89,7 @@ export function encodeDocuments(documents: readonly ToldDocument[]): Uint8Array 
   const writer = new ByteWriter(bytesMax);
   for (const [index, told] of documents.entries()) {
     if (typeof told === 'string') {
-      writer.u32(told === 'not_now' ? notNow : noDatabase);
+      writer.u32(codes[told]);
       continue;
     }
     writer.u32(told.revisions.length).u16(told.grave.length);
@@ -97,20 +100,21 @@ export function encodeDocuments(documents: readonly ToldDocument[]): Uint8Array 
 }
 
 /** @throws GarbageError */
-export function decodeDocuments(bytes: Uint8Array): ToldDocument[] {
+export function decodeDocuments(bytes: Uint8Array): SentDocument[] {
   const reader = new ByteReader(bytes);
-  const documents: ToldDocument[] = [];
+  const documents: SentDocument[] = [];
   while (!reader.isAtEnd) {
     const count = reader.u32();
-    if (count === notNow) documents.push('not_now');
-    else if (count === noDatabase) documents.push('no_database');
+    const word = words.find((each) => codes[each] === count);
+    if (word !== undefined) documents.push(word);
     else documents.push(readHeld(reader, count));
   }
   return documents;
 }
 
-const notNow = 0xffff_ffff;
-const noDatabase = 0xffff_fffe;
+/** In the place of how many revisions there are. */
+const codes = { not_now: 0xffff_ffff, no_database: 0xffff_fffe, in_parts: 0xffff_fffd } as const;
+const words = ['not_now', 'no_database', 'in_parts'] as const;
 
 /** A count that is wrong makes nobody allocate. */
 function readHeld(reader: ByteReader, count: number): HeldDocument {

@@ -2,7 +2,7 @@
  * The other end of the peers' links: accepts their streams, gives their messages on, serves their requests.
  *
  * A peer has one stream; a second one that it dials replaces the first, which it must have lost. So messages of an old
- * stream never come after those of a new one.
+ * stream never come after those of a new one. Another process of its name is refused as long as the first is heard.
  */
 
 import type { IncomingMessage } from 'node:http';
@@ -58,6 +58,8 @@ export interface PeerAcceptorOptions {
 
 interface Accepted {
   readonly peer: string;
+  readonly process: string;
+  readonly address: string;
   readonly stream: PeerStream;
   readonly closed: Promise<void>;
   requests: number;
@@ -83,7 +85,7 @@ export class PeerAcceptor {
     const proof = headers[proofHeader];
     const judgement = judge(
       { method, target, upgrade: headers.upgrade, proof: typeof proof === 'string' ? proof : undefined },
-      this.#options,
+      { ...this.#options, otherCalled: (name, process) => this.#otherCalled(name, process) },
     );
     if (judgement.kind === 'refused') this.#refuse(socket, judgement);
     else this.#welcome(judgement, socket, head);
@@ -98,6 +100,12 @@ export class PeerAcceptor {
     const all = [...this.#accepted.values()];
     for (const { stream } of all) stream.end('closed');
     await Promise.all(all.map(({ closed }) => closed));
+  }
+
+  #otherCalled(name: string, process: string): string | undefined {
+    const present = this.#accepted.get(name);
+    if (present === undefined || process === '' || present.process === '') return undefined;
+    return present.process === process || present.stream.isSilent ? undefined : present.address;
   }
 
   #refuse(socket: Socket, judgement: Extract<Judgement, { kind: 'refused' }>): void {
@@ -115,17 +123,17 @@ export class PeerAcceptor {
   }
 
   #welcome(
-    { peer, version, proof }: Extract<Judgement, { kind: 'accepted' }>,
+    { peer, process, version, proof }: Extract<Judgement, { kind: 'accepted' }>,
     socket: Socket,
     head: Uint8Array,
   ): void {
     this.#accepted.get(peer)?.stream.destroy('replaced by a newer stream');
     socket.write(acceptanceHead(version, this.#options.prover.prove(answerToProve(proof))));
-    this.#open(peer, socket, head);
+    this.#open({ peer, process }, socket, head);
     this.#options.onHeard(peer);
   }
 
-  #open(peer: string, socket: Socket, head: Uint8Array): void {
+  #open({ peer, process }: Pick<Accepted, 'peer' | 'process'>, socket: Socket, head: Uint8Array): void {
     const { clock, limits, onDefect } = this.#options;
     const { promise: closed, resolve } = withResolver();
     const stream = new PeerStream({
@@ -137,7 +145,8 @@ export class PeerAcceptor {
         resolve();
       },
     });
-    const accepted: Accepted = { peer, stream, closed, requests: 0, requestBytes: 0 };
+    const address = socket.remoteAddress ?? 'an address that is not known';
+    const accepted: Accepted = { peer, process, address, stream, closed, requests: 0, requestBytes: 0 };
     this.#accepted.set(peer, accepted);
     stream.start(head);
   }

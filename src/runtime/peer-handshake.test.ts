@@ -18,6 +18,8 @@ import {
 
 afterEach(closeTestNodes);
 
+const run = { cluster, process: 'f0' };
+
 interface Invited {
   readonly target?: string;
   readonly proof?: string;
@@ -29,7 +31,7 @@ async function knock(
   n1: TestNode,
   { target, proof, upgrade }: Invited = {},
 ): Promise<{ socket: Socket; answer: string }> {
-  const path = target ?? targetOf({ from: 'n2', to: 'n1', cluster });
+  const path = target ?? targetOf({ from: 'n2', to: 'n1', ...run });
   const lines = [
     `GET ${path} HTTP/1.1`,
     ...['Host: n1', 'Connection: Upgrade', `Upgrade: ${upgrade ?? 'tercet-peer/1'}`],
@@ -85,14 +87,14 @@ test('who is not meant, not known or of another version is refused with the reas
   const n1 = await startNode('n1', { peers: ['n2'] });
   const asN2 = (target: string) => ({ target, proof: proverOf('n2').prove({ method: 'GET', target }) });
   expect(await reasonOf(n1, { upgrade: 'tercet-peer/9' })).toContain('426 This node speaks tercet-peer/1');
-  expect(await reasonOf(n1, asN2(targetOf({ from: 'n2', to: 'n3', cluster })))).toContain(
+  expect(await reasonOf(n1, asN2(targetOf({ from: 'n2', to: 'n3', ...run })))).toContain(
     '409 This is n1, not "n3"',
   );
-  expect(await reasonOf(n1, asN2(targetOf({ from: 'n3', to: 'n1', cluster })))).toContain(
+  expect(await reasonOf(n1, asN2(targetOf({ from: 'n3', to: 'n1', ...run })))).toContain(
     '401 The proof is that',
   );
   expect(await reasonOf(n1, { target: '/calendar' })).toContain('404 Peers are met at /_peer');
-  const target = targetOf({ from: 'n4', to: 'n1', cluster });
+  const target = targetOf({ from: 'n4', to: 'n1', ...run });
   const stranger = { target, proof: proverOf('n4').prove({ method: 'GET', target }) };
   expect(await reasonOf(n1, stranger)).toContain('403 n1 does not know a peer n4');
 });
@@ -106,7 +108,7 @@ test('of several versions the first that both speak is taken', async () => {
 
 test('an invitation that was overheard is of no use a second time', async () => {
   const n1 = await startNode('n1', { peers: ['n2'] });
-  const proof = proverOf('n2').prove({ method: 'GET', target: targetOf({ from: 'n2', to: 'n1', cluster }) });
+  const proof = proverOf('n2').prove({ method: 'GET', target: targetOf({ from: 'n2', to: 'n1', ...run }) });
   const { socket, answer } = await knock(n1, { proof });
   expect(answer).toContain('101');
   expect(await reasonOf(n1, { proof })).toContain('401');
@@ -145,7 +147,7 @@ const rows = [
 
 test.each(rows)('$name instead of frames closes that stream and nothing else', async ({ bytes }) => {
   const { n1, n2 } = await startPair({ n1: { peers: ['n3'] } });
-  const target = targetOf({ from: 'n3', to: 'n1', cluster });
+  const target = targetOf({ from: 'n3', to: 'n1', ...run });
   const { socket } = await knock(n1, { target, proof: proverOf('n3').prove({ method: 'GET', target }) });
   socket.write(bytes);
   await until(() => expect(socket.destroyed).toBe(true));

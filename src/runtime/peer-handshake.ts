@@ -1,7 +1,7 @@
 /**
  * How a stream between two nodes begins: an HTTP upgrade, after which the connection carries frames.
  *
- *   n1 → n2   GET /_peer?from=n1&to=n2&cluster=<uuid> HTTP/1.1
+ *   n1 → n2   GET /_peer?from=n1&to=n2&cluster=<uuid>&process=<hex> HTTP/1.1
  *             Connection: Upgrade          Upgrade: tercet-peer/1
  *             Tercet-Peer: <n1's proof of this method and target>
  *   n2 → n1   HTTP/1.1 101 Switching Protocols
@@ -9,7 +9,9 @@
  *             Tercet-Peer: <n2's proof of n1's proof>
  *
  * Both ends prove that they have the secret: who listens at a peer's address without it learns no document. `to` and
- * `cluster` are for mistakes: a list of peers with two addresses swapped, two clusters that were given the same secret.
+ * `cluster` are for mistakes: a list of peers with two addresses swapped, two clusters that were given the same secret. So is
+ * `process`, which is another one at every start: two nodes that run under one name would take each other's streams away, again and
+ * again, and to everybody they would look like one that loses its connections.
  *
  * Versions: the dialling node names all that it speaks, best first; the other takes the first that it speaks too, or
  * answers 426 with its own.
@@ -46,10 +48,12 @@ export interface Invitation {
   readonly to: string;
   /** The cluster's uuid. */
   readonly cluster: string;
+  /** Tells the present run of the dialling node from any other of its name. */
+  readonly process: string;
 }
 
-export function targetOf({ from, to, cluster }: Invitation): string {
-  return `${peerPath}?${new URLSearchParams({ from, to, cluster })}`;
+export function targetOf({ from, to, cluster, process }: Invitation): string {
+  return `${peerPath}?${new URLSearchParams({ from, to, cluster, process })}`;
 }
 
 /** What the accepting node proves: that it is the one that saw this very invitation. */
@@ -63,7 +67,14 @@ export function asksForPeerStream(upgrade: string | undefined): boolean {
 }
 
 export type Judgement =
-  | { readonly kind: 'accepted'; readonly peer: string; readonly version: string; readonly proof: string }
+  | {
+      readonly kind: 'accepted';
+      readonly peer: string;
+      /** Empty from nodes of before it was told. */
+      readonly process: string;
+      readonly version: string;
+      readonly proof: string;
+    }
   | { readonly kind: 'refused'; readonly status: number; readonly error: string; readonly reason: string };
 
 export interface JudgeContext {
@@ -71,6 +82,8 @@ export interface JudgeContext {
   readonly cluster: string;
   readonly prover: PeerProver;
   readonly isPeer: (name: string) => boolean;
+  /** Where a node of that name is that runs now and is not this process; undefined: nowhere, as far as is known. */
+  readonly otherCalled: (name: string, process: string) => string | undefined;
 }
 
 export interface UpgradeRequest {
@@ -81,7 +94,8 @@ export interface UpgradeRequest {
 }
 
 /** Decides about an invitation; who cannot prove anything learns nothing about the node. */
-export function judge(request: UpgradeRequest, { self, cluster, prover, isPeer }: JudgeContext): Judgement {
+export function judge(request: UpgradeRequest, context: JudgeContext): Judgement {
+  const { self, cluster, prover, isPeer } = context;
   const { method, target, upgrade, proof } = request;
   const [path, query = ''] = target.split('?', 2);
   if (method !== 'GET' || path !== peerPath)
@@ -109,6 +123,14 @@ export function judge(request: UpgradeRequest, { self, cluster, prover, isPeer }
       'forbidden',
       `${self} does not know a peer ${from}: add it with "tercet node add", or to its peers.`,
     );
+  const process = asked.get('process') ?? '';
+  const other = context.otherCalled(from, process);
+  if (other !== undefined)
+    return refused(
+      409,
+      'name_taken',
+      `Another node called ${from} is connected to ${self}, from ${other}: give each node a name of its own (--node), or stop one of the two.`,
+    );
   const version = tokensOf(upgrade).find((token) => peerVersions.includes(token));
   return version === undefined
     ? refused(
@@ -116,7 +138,7 @@ export function judge(request: UpgradeRequest, { self, cluster, prover, isPeer }
         'wrong_version',
         `This node speaks ${peerVersions.join(', ')}: update the older of the two.`,
       )
-    : { kind: 'accepted', peer: from, version, proof };
+    : { kind: 'accepted', peer: from, process, version, proof };
 }
 
 export function whyNotProven(outcome: NotProven): string {

@@ -59,6 +59,7 @@ export interface PeerAddress {
 export interface PeerLinkOptions {
   readonly peer: PeerAddress;
   readonly self: string;
+  readonly process: string;
   readonly cluster: string;
   readonly prover: PeerProver;
   readonly clock: Clock;
@@ -108,9 +109,9 @@ export class PeerLink {
   wake(): void {
     if (this.#isClosed || this.#state.kind !== 'down') return;
     this.#cancelWait();
-    const { peer, self, cluster, prover, clock, limits } = this.#options;
+    const { peer, self, process, cluster, prover, clock, limits } = this.#options;
     this.#setState({ kind: 'connecting' });
-    const invitation = { from: self, to: peer.name, cluster };
+    const invitation = { from: self, to: peer.name, cluster, process };
     this.#cancelWait = dialPeer(
       { url: peer.url, invitation, prover, clock, connectMsMax: limits.connectMsMax },
       (outcome) => this.#onDialled(outcome),

@@ -72,6 +72,11 @@ export class PeerStream {
     this.#setBeat();
   }
 
+  /** No word from the peer for half the time after which it is given up. */
+  get isSilent(): boolean {
+    return 2 * this.#silentBeats >= this.#options.limits.silentBeatsMax;
+  }
+
   get queuedBytes(): number {
     return this.#queuedBytes;
   }

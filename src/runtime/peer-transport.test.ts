@@ -254,3 +254,30 @@ test('closing lets queued messages leave, fails requests, and frees sockets and 
   expect(waiting.size).toBe(0);
   await until(() => expect(process.getActiveResourcesInfo()).not.toContain('TCPSocketWrap'));
 });
+
+test('a second node of a name is refused and told why, as long as the first is there; then it takes its place', async () => {
+  const { n1, n2 } = await startPair();
+  const second = await startNode('n1');
+  second.transport.addPeer({ name: 'n2', url: n2.url });
+  second.transport.start();
+  const why = /^409: Another node called n1 is connected to n2, from \S*127\.0\.0\.1: /;
+  await until(() =>
+    expect(second.transport.linkState('n2')).toMatchObject({
+      ...{ kind: 'down', isRefused: true, reason: expect.stringMatching(why) },
+    }),
+  );
+  expect(second.logged).toContainEqual({
+    ...{ level: 'warn', message: 'no link to a peer', reason: expect.stringMatching(why) },
+  });
+  expect(n2.logged).toContainEqual({
+    ...{
+      level: 'warn',
+      message: 'refused a peer',
+      reason: expect.stringContaining('Another node called n1'),
+    },
+  });
+  expect(n1.transport.linkState('n2').kind).toBe('up');
+  expect(n1.states).toEqual(['n2 connecting', 'n2 up']);
+  await n1.close();
+  await untilUp(second, n2);
+});

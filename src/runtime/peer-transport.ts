@@ -43,7 +43,7 @@ export interface PeerTransportOptions {
   readonly peers: readonly PeerAddress[];
   readonly prover: PeerProver;
   readonly clock: Clock;
-  readonly random: Pick<Random, 'next'>;
+  readonly random: Pick<Random, 'next' | 'hex'>;
   readonly log: Log;
   /** May throw GarbageError, which closes the stream. The bytes are a view of what arrived. */
   readonly onMessage: MessageHandler;
@@ -76,9 +76,12 @@ export interface PeerTransport {
   close(): Promise<void>;
 }
 
+const processBytes = 8;
+
 export function createPeerTransport(options: PeerTransportOptions): PeerTransport {
   const limits = { ...peerLimits, ...options.limits };
   const links = new Map<string, PeerLink>();
+  const process = options.random.hex(processBytes);
   const leaving = new Set<Promise<void>>();
   let isStarted = false;
   let isClosed = false;
@@ -99,7 +102,7 @@ export function createPeerTransport(options: PeerTransportOptions): PeerTranspor
     if (isClosed || present?.url === peer.url) return;
     if (present !== undefined) void leave(present);
     const link: PeerLink = new PeerLink({
-      ...{ ...options, limits, peer },
+      ...{ ...options, limits, peer, process },
       onState: (state) => {
         if (links.get(peer.name) === link) options.onState?.(peer.name, state);
       },

@@ -15,6 +15,7 @@ import type { PeerLimits } from './peer-limits.ts';
 import type { LinkState } from './peer-link.ts';
 import { createPeerTransport, type PeerTransport, type PeerTransportOptions } from './peer-transport.ts';
 import { systemClock } from './system-clock.ts';
+import { systemRandom } from './system-random.ts';
 
 export const cluster = 'c'.repeat(32);
 
@@ -85,7 +86,7 @@ export async function startNode(name: string, options: TestNodeOptions = {}): Pr
       cluster,
       prover: proverOf(name, secret),
       clock: systemClock,
-      random: { next: () => 0.5 },
+      random: { next: () => 0.5, hex: systemRandom.hex },
     },
     peers: peers.map((peer) => ({ name: peer, url: 'http://127.0.0.1:1' })),
     log: { info: logAs('info'), warn: logAs('warn'), error: logAs('error') },

@@ -279,7 +279,7 @@ const cluster: Checks = {
   probes: async () => {
     expect((await request('GET', '/metrics')).text).toMatch(/^tercet_databases \d+$/m);
     expect((await request('GET', '/livez')).json).toEqual({ status: 'ok' });
-    const isReady = { status: 'ok', checks: { store: 'ok', leader: 'ok' } };
+    const isReady = { status: 'ok', checks: { store: 'ok', membership: 'ok', leader: 'ok' } };
     // A node that has just started leads its single-leader databases a moment later.
     await expect.poll(async () => (await request('GET', '/readyz?verbose')).json).toEqual(isReady);
     expect((await request('PUT', '/metrics')).status).toBe(201);
@@ -339,7 +339,7 @@ const access: Checks = {
 
 const singleLeader = singleLeaderChecks({
   ...{ request, newDatabase, node: () => node },
-  openAlone: (options) => open({ dataDirectory: join(directory, 'alone'), ...options }),
+  openAlone: (options) => open({ dataDirectory: join(directory, options.name ?? 'alone'), ...options }),
 });
 
 const checks: Checks = { ...notThereYet, ...data, ...cluster, ...singleLeader, ...access };

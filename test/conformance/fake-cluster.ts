@@ -124,6 +124,7 @@ function fakeCluster({ name, group, databases, listeners }: Fake): ClusterServic
     policies: () => group.policies,
     hasDocuments: () => !group.isWitness,
     status: () => statusOf(name, group),
+    removal: () => (group.place.kind === 'removed' ? group.place.advice : undefined),
     ...{ committedMembership: () => undefined, ownersMax: () => undefined },
     isSingleLeader: (database) => databases.replication(database).strategy === 'single-leader',
     nodes: {

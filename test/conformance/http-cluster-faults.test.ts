@@ -63,21 +63,51 @@ it('a leader that vanishes with the whole request leaves its outcome unknown', a
   expect(await put()).toEqual([503, 'write_outcome_unknown', 'unknown']);
 });
 
-it('a node that is told to lead and says nothing is not waited for without end', async () => {
+/** Until `text` has come; then nothing more is said for as long as a promotion is waited for. */
+async function promoteAndWait(path: string, body: object | undefined, hasCome: (text: string) => boolean) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   try {
     const asked = new Promise<void>((resolve) => {
-      play = (_socket, text) => text.endsWith('{"node":"n1"}') && resolve();
+      const before = play;
+      play = (socket, text) => {
+        before(socket, text);
+        if (hasCome(text)) resolve();
+      };
     });
-    const promoting = follower.app.request('POST', '/_cluster/promote', { node: 'n1' });
+    const promoting = follower.app.request('POST', `/_cluster/promote${path}`, body);
     await asked;
     await vi.advanceTimersByTimeAsync(10_000);
-    const { status, json } = await promoting;
-    expect([status, json.error]).toEqual([503, 'write_outcome_unknown']);
-    expect(json.reason).toContain('n1 does not answer');
+    const { status, json, headers } = await promoting;
+    return { error: `${status} ${json.error}`, reason: json.reason, outcome: headers.get('tercet-write') };
   } finally {
     vi.useRealTimers();
   }
+}
+
+it.each([
+  ['', { node: 'n1' }],
+  ['?node=n1', undefined],
+])(
+  'a node that is told to lead while it is paused has not heard it when it goes on: %s',
+  async (path, body) => {
+    play = () => undefined;
+    const answered = await promoteAndWait(path, body, (text) => text.endsWith('\r\n\r\n'));
+    expect(answered).toEqual({
+      ...{ error: '503 service_unavailable', outcome: 'did_not_happen' },
+      reason: 'n1 does not answer; nothing was changed, and it will not stand for it later.',
+    });
+    // Its whole request has come by then, but for what is to be done: that is told to one who asks.
+    await expect.poll(() => sockets.size).toBe(0);
+    expect(received).toMatch(/^expect: 100-continue\r$/im);
+    expect(received).toMatch(/\r\n\r\n$/);
+  },
+);
+
+it('a node that has heard that it is to lead, and says nothing, is not waited for without end', async () => {
+  play = (socket, text) => text.endsWith('\r\n\r\n') && socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+  const answered = await promoteAndWait('', { node: 'n1' }, (text) => text.endsWith('{"node":"n1"}'));
+  expect(answered).toMatchObject({ error: '503 write_outcome_unknown', outcome: 'unknown' });
+  expect(answered.reason).toContain('n1 does not answer, and may still stand for it later');
 });
 
 it('a write waits for a leader once, whatever it tries', async () => {

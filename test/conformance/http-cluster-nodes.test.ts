@@ -1,6 +1,7 @@
 /** What operators see and do: `/_cluster`, its actions, replication settings, probes and metrics. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { ClusterStatus } from '../../src/http/services.ts';
 import { type FakeNode, startFakeNode } from './fake-cluster.ts';
 
 const policy = { followers: 'majority', onTimeout: 'fail', timeoutMs: 5_000 } as const;
@@ -312,14 +313,32 @@ describe('probes', () => {
     };
     node.group.place = { kind: 'none' };
     // Databases without a leader can be used without one.
-    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: { store: 'ok' } }]);
+    const well = { store: 'ok', membership: 'ok' };
+    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: well }]);
     node.group.place = { kind: 'here' };
     await node.app.request('PUT', '/ledger?strategy=single-leader');
     expect(await ready()).toEqual([200, { status: 'ok' }]);
-    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: { store: 'ok', leader: 'ok' } }]);
+    expect(await ready('?verbose')).toEqual([200, { status: 'ok', checks: { ...well, leader: 'ok' } }]);
     node.group.place = { kind: 'none' };
-    const checks = { store: 'ok', leader: 'no leader is known' };
+    const checks = { ...well, leader: 'no leader is known' };
     expect(await ready()).toEqual([503, { status: 'not_ready', checks }]);
+    await node.app.close();
+  });
+
+  it('say that a node waits to be taken in, or was taken out, whatever databases it has', async () => {
+    const node = await startFakeNode('n1');
+    const membership = async (status: Partial<ClusterStatus>) => {
+      node.group.status = { kind: undefined, ...status };
+      const answer = await node.app.request('GET', '/readyz');
+      return [answer.status, answer.json.checks?.membership];
+    };
+    // Founders that are still finding each other may have to be called ready before the next one is started.
+    expect(await membership({})).toEqual([200, undefined]);
+    expect(await membership({ awaitsAdmission: true })).toEqual([
+      ...[503, expect.stringContaining('"tercet node add"')],
+    ]);
+    const removal = { by: 'n2', index: 7, advice: 'n1 was removed' };
+    expect(await membership({ removal })).toEqual([503, 'n1 was removed']);
     await node.app.close();
   });
 

@@ -222,7 +222,7 @@ describe('a write that finds no leader', () => {
     const shown = (await follower.app.request('GET', '/_cluster', undefined, root)).json;
     expect(shown).toMatchObject({ kind: null, leader: null, removed: { by: 'n1', index: 120, advice } });
     expect((await follower.app.request('GET', '/readyz', undefined, root)).json).toMatchObject({
-      checks: { leader: advice },
+      checks: { membership: advice },
     });
     follower.group.status = {};
   });

@@ -6,8 +6,10 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { freePorts } from '../ports.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { letters } from './incompressible.ts';
+import { agreedLeader, createLedger, missingOn, untilStatus } from './single-leader-cluster.ts';
 
 const diskMegabytes = 80;
 const ballastBytes = 40_000_000;
@@ -95,6 +97,42 @@ async function expectExactly(node: TestNode, { kept }: Written): Promise<void> {
   for (const doc of found) expect(doc.text === textOf(doc._id), doc._id).toBe(true);
 }
 
+/** Three nodes of which the first has the small disk, and leads. */
+async function startLedBySmallDisk(dataDirectory: string): Promise<readonly TestNode[]> {
+  const ports = await freePorts(3);
+  const peers = Object.fromEntries(ports.map((port, at) => [`n${at + 1}`, `http://127.0.0.1:${port}`]));
+  const nodes = await Promise.all(
+    ports.map((port, at) =>
+      harness.startNode({ name: `n${at + 1}`, port, peers, ...(at === 0 && { dataDirectory }) }),
+    ),
+  );
+  await createLedger(nodes);
+  await waitUntil('n1 leads', async () => {
+    const body = JSON.stringify({ node: 'n1' });
+    return (await ask(nodes[1]!, 'POST', '/_cluster/promote', body)).json.ok === true;
+  });
+  await agreedLeader(nodes);
+  return nodes;
+}
+
+interface LedgerWrites {
+  tried: number;
+  readonly acknowledged: { readonly id: string; readonly rev: string }[];
+  /** Answers other than 201, as `n1: 507 insufficient_storage did_not_happen`. */
+  readonly refused: string[];
+}
+
+/** A document at a time; large ones until the disk is full. */
+async function writeAt(node: TestNode, size: number, written: LedgerWrites): Promise<number> {
+  written.tried += 1;
+  const id = `entry-${written.tried}`;
+  const body = JSON.stringify({ text: letters(written.tried, size) });
+  const { status, outcome, json } = await ask(node, 'PUT', `/ledger/${id}`, body);
+  if (status === 201) written.acknowledged.push({ id, rev: String(json.rev) });
+  else written.refused.push(`${node.name}: ${status} ${json.error} ${outcome}`);
+  return status;
+}
+
 const reason = 'mounting a small disk takes the rights of root';
 // skip: where this process may not mount a disk, there is none to fill
 describe.skipIf(disk === undefined)(`a full disk (skipped where ${reason})`, () => {
@@ -142,4 +180,38 @@ describe.skipIf(disk === undefined)(`a full disk (skipped where ${reason})`, () 
     await node.start();
     await expectExactly(node, written);
   });
+
+  test('of a leader lets another one lead; it reads on, says 507, and takes part again once there is room', async () => {
+    await node.kill();
+    await rm(join(disk!, 'data'), { recursive: true });
+    await writeFile(ballast, Buffer.alloc(1.5 * ballastBytes));
+    const nodes = await startLedBySmallDisk(join(disk!, 'data'));
+    const [full, ...others] = nodes as [TestNode, TestNode, TestNode];
+    const written: LedgerWrites = { tried: 0, acknowledged: [], refused: [] };
+    while (written.refused.length === 0) await writeAt(full, documentLetters, written);
+
+    // It waits for a leader that it cannot know; meanwhile the others go on.
+    const told = writeAt(full, 9, written);
+    expect((await agreedLeader(others)).leader).not.toBe(full);
+    for (const other of others) {
+      await waitUntil(`${other.name} writes`, async () => (await writeAt(other, 9, written)) === 201);
+    }
+    expect((await ask(full, 'GET', '/ledger/entry-1?consistency=eventual')).status).toBe(200);
+    await told;
+    expect(written.refused).toContain('n1: 507 insufficient_storage did_not_happen');
+
+    await rm(ballast);
+    await waitUntil('it writes again', async () => (await writeAt(full, 9, written)) === 201);
+    await agreedLeader(nodes);
+    for (const each of nodes) {
+      await untilStatus(200, 'GET', `${each.url}/ledger`);
+      expect(await missingOn(each, written.acknowledged), each.name).toEqual({});
+    }
+    // What was on its way is unknown, or did not happen; nothing else is said.
+    const words = new Set(written.refused.map((text) => text.replace(/^n\d: \d+ /, '')));
+    const allowed = ['write_outcome_unknown unknown', 'insufficient_storage did_not_happen'];
+    expect([...allowed, 'not_leader did_not_happen', 'no_leader did_not_happen']).toEqual(
+      expect.arrayContaining([...words]),
+    );
+  }, 60_000);
 });

@@ -1,6 +1,7 @@
 /**
  * The leader of a real cluster dies, is paused, or is cut off, in the middle of a load, again and again: no acknowledged
- * write is lost, the history is linearizable, and who led before comes back as a follower.
+ * write is lost, the history is linearizable, and who led before comes back as a follower. Wall clocks that jump by hours
+ * change none of that.
  *
  * `TERCET_ROUNDS=20` says how often each; from ten on a paused or cut leader is away for ten seconds each time.
  */
@@ -9,12 +10,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkLinearizability } from '../../simulation/checkers/linearizability.ts';
 import { type CuttableCluster, startCuttableCluster } from './cuttable-network.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { type SettableClocks, settableClocks } from './settable-clock.ts';
 import {
   agreedLeader,
+  ask,
   branchesOn,
   createLedger,
   type Leading,
   missingOn,
+  untilStatus,
   viewOf,
 } from './single-leader-cluster.ts';
 import { type Load, startLoad } from './single-leader-load.ts';
@@ -26,10 +30,12 @@ const writesBetween = 60;
 
 const harness = openHarness();
 let cluster: CuttableCluster;
+let clocks: SettableClocks | undefined;
 const gapsMs = new Map<string, number[]>();
 
 beforeAll(async () => {
-  cluster = await startCuttableCluster(harness, 3);
+  clocks = await settableClocks(await harness.temporaryDirectory());
+  cluster = await startCuttableCluster(harness, 3, { environment: clocks?.environment ?? {} });
   await createLedger(cluster.nodes);
 }, 60_000);
 afterAll(async () => {
@@ -68,8 +74,8 @@ const faults: readonly Fault[] = [
   },
 ];
 
-function moreWrites({ acknowledged }: Load, when: string): Promise<unknown> {
-  const goal = acknowledged.length + writesBetween;
+function moreWrites({ acknowledged }: Load, when: string, count = writesBetween): Promise<unknown> {
+  const goal = acknowledged.length + count;
   return waitUntil(`writes are acknowledged ${when}`, () => acknowledged.length >= goal);
 }
 
@@ -118,3 +124,33 @@ describe.each(faults)('a leader of three nodes under load: $name', (fault) => {
     30_000 + rounds * (30_000 + fault.lastsMs),
   );
 });
+
+test("a wall clock that jumps by hours under load, the leader's or a follower's, loses nothing", async (context) => {
+  if (clocks === undefined)
+    return context.skip('the clock of one process is set on Linux, with a C compiler');
+  const { leader } = await agreedLeader(cluster.nodes);
+  const follower = cluster.nodes.find((node) => node !== leader)!;
+  const load = startLoad(cluster.nodes, 'clock');
+  const jump = async (node: TestNode, hours: number) => {
+    clocks?.set(node, hours);
+    await moreWrites(load, `with the clock of ${node.name} off by ${hours} h`, 20);
+  };
+  try {
+    await jump(leader, 5);
+    await jump(leader, -5);
+    clocks.set(leader, 0);
+    await jump(follower, 7);
+    // What it takes to the leader as a whole goes by a proof with a time: nobody's password is wrong.
+    const now = (await agreedLeader(cluster.nodes)).leader;
+    const asked = now === follower ? leader : follower;
+    const passedOn = await ask('POST', `${asked.url}/ledger/_bulk_docs`, { docs: [{}] });
+    expect([passedOn?.status, passedOn?.headers.get('tercet-write')]).toEqual([503, 'did_not_happen']);
+    expect(passedOn?.json.reason).toContain('The clocks of the two nodes differ');
+    await jump(follower, -7);
+    clocks.set(follower, 0);
+    await untilStatus(201, 'POST', `${follower.url}/ledger/_bulk_docs`, { docs: [{}] });
+  } finally {
+    await load.stop();
+  }
+  await checkRound(load);
+}, 60_000);

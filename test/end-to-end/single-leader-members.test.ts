@@ -66,10 +66,13 @@ test('a node joins a running cluster, becomes a voter, and takes the place of th
 
   const joined = await startJoining('n4', follower);
   expect((await ask('PUT', `${joined.url}/ledger/too-early`, {}))?.status).not.toBe(201);
+  const early = await untilStatus(503, 'GET', `${joined.url}/readyz`);
+  expect(early.json.checks).toMatchObject({ membership: expect.stringContaining('"tercet node add"') });
   const added = await untilTold(/n4 is a learner already/, follower, 'add', `n4=${joined.url}`);
   expect(added.text).toContain('n4 is a learner');
   const kinds = founders.map(({ name }) => `${name} voter`);
   await untilMembers([...founders, joined], [...kinds, 'n4 learner']);
+  await untilStatus(200, 'GET', `${joined.url}/readyz`);
   await waitUntil('n4 is a voter', async () => (await tercetNode(other, 'promote', 'n4')).code === 0);
   const removed = await untilTold(/is no member; there are/, follower, 'remove', leader.name);
   expect(removed.text).toContain('is no member');
@@ -163,4 +166,13 @@ test('one node grows into a cluster, and says what is wrong with what it is aske
   const { text } = await tercetNode(second, 'list');
   expect(text.split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['NODE', 'n1', 'n2', '']);
   expect(text).toContain(first.url);
+
+  const linked = () => first.output().split('linked to a peer').length;
+  const linkedBefore = linked();
+  const double = await startJoining('n2', first);
+  for (const node of [double, first]) {
+    await waitUntil(`${node.url} says what is wrong`, () => node.output().includes('Another node called n2'));
+  }
+  await untilStatus(201, 'PUT', `${second.url}/ledger/undisturbed`, {});
+  expect(linked()).toBe(linkedBefore);
 }, 120_000);

@@ -99,6 +99,8 @@ async function askNode(exchange: Exchange, name: string): Promise<void> {
     const names = [...new Set(known)].toSorted().join(', ');
     throw failure('not_found', `There is no node ${JSON.stringify(name)} here; there are ${names}.`);
   }
+  // There has to be a body, to be held back until that node asks for it.
+  exchange.heldBody ??= Buffer.from('{}');
   const forwarded = await forwarder
     .forward(exchange, peer, { answerMsMax: promotionMsMax })
     .catch(unanswered(name));
@@ -107,14 +109,19 @@ async function askNode(exchange: Exchange, name: string): Promise<void> {
   }
 }
 
-/** The node may be paused, and do it when it goes on. */
+/** A node that was paused before it asked what it is to do is not told any more; one that was told may do it when it goes on. */
 function unanswered(name: string): (cause: unknown) => never {
   return (cause) => {
-    if (!(cause instanceof TercetError) || cause.code !== 'write_outcome_unknown') throw cause;
-    throw failure(
-      'write_outcome_unknown',
-      `${name} does not answer, and may still stand for it later: see who leads before you try again.`,
-    );
+    if (!(cause instanceof TercetError)) throw cause;
+    throw cause.code === 'write_outcome_unknown'
+      ? failure(
+          cause.code,
+          `${name} does not answer, and may still stand for it later: see who leads before you try again.`,
+        )
+      : failure(
+          'service_unavailable',
+          `${name} does not answer; nothing was changed, and it will not stand for it later.`,
+        );
   };
 }
 

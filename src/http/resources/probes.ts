@@ -24,16 +24,20 @@ export function ready(exchange: Exchange): void {
   sendJson(exchange, failed ? 503 : 200, failed || isVerbose ? { status, checks } : { status });
 }
 
+const noPartYet =
+  'no part in the cluster yet: whoever runs it adds this node with "tercet node add"; a node whose disk is new is taken in by itself';
+
 /** `ok`, or why not. A leader matters only where there are databases that need one. */
 function readiness({ services }: Exchange): Readonly<Record<string, string>> {
   const { cluster, databases, node } = services;
   const health = node.storeHealth();
   const store = health.kind === 'writable' ? 'ok' : `read-only: ${health.cause}`;
-  if (cluster === undefined || !databases.names().some((name) => cluster.isSingleLeader(name))) {
-    return { store };
-  }
-  const { leader, removal } = cluster.status();
-  return { store, leader: leader === undefined ? (removal?.advice ?? 'no leader is known') : 'ok' };
+  if (cluster === undefined) return { store };
+  const { awaitsAdmission, leader, removal } = cluster.status();
+  const membership = removal?.advice ?? (awaitsAdmission ? noPartYet : 'ok');
+  const needsLeader = databases.names().some((name) => cluster.isSingleLeader(name));
+  if (!needsLeader || membership !== 'ok') return { store, membership };
+  return { store, membership, leader: leader === undefined ? 'no leader is known' : 'ok' };
 }
 
 /** Prometheus' text format. */
