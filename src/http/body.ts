@@ -193,7 +193,10 @@ function collect(exchange: Exchange, bytesMax: number): Promise<Buffer> {
       }
     };
     const onEnd = (): void => stop(undefined);
-    const onClose = (): void => stop(new ClientGone());
+    const onClose = (): void => {
+      // Every request is closed in the end, and an error costs its stack.
+      if (!isOver) stop(new ClientGone());
+    };
     request.on('data', onData).on('end', onEnd).on('close', onClose);
     shared.bodies.watch(arrival);
   });
