@@ -70,6 +70,7 @@ export interface ClusterParts {
   readonly group: Group;
   /** Takes an edit to another node; undefined without one. */
   readonly request: ForwardedEditsContext['request'] | undefined;
+  readonly onDefect: (error: unknown) => void;
 }
 
 export class Cluster implements ClusterServices {
@@ -98,10 +99,10 @@ export class Cluster implements ClusterServices {
   /** Databases are opened before their group, with the way of their writes; here it begins to lead somewhere. */
   begin(parts: ClusterParts): void {
     this.#parts = parts;
-    const { request } = parts;
+    const { onDefect, request } = parts;
     if (request === undefined) return;
     this.#forwarded = new ForwardedEdits({
-      ...{ clock: this.#context.clock, databases: () => parts.databases, request },
+      ...{ clock: this.#context.clock, databases: () => parts.databases, request, onDefect },
       leader: () => this.#group.standing().leader,
       requireLeading: () => this.log.requireLeading(),
       onLeaderChange: (listener) => this.onLeaderChange(listener),

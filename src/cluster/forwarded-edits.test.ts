@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AckSettings, DocumentEdit } from '../database/model.ts';
+import type { AckSettings, DocumentEdit, EditOutcome } from '../database/model.ts';
 import { bodyValue, edit } from '../database/test-database.ts';
-import type { WriteReceipt } from '../database/writes.ts';
+import type { WriteOptions, WriteReceipt } from '../database/writes.ts';
 import type { Revision } from '../document/revision.ts';
 import { failure } from '../errors.ts';
+import { PeerRefusal } from '../runtime/peer-acceptor.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
 import { until } from '../runtime/test-peers.ts';
 import {
@@ -16,6 +17,7 @@ import {
   encodeRefusal,
 } from './edit-codec.ts';
 import { ForwardedEdits, type ForwardedEditsContext } from './forwarded-edits.ts';
+import { DocumentBusy } from './gathered-edits.ts';
 import { closeClusterNodes, leaderAmong, startClusterNode } from './test-clusters.ts';
 
 const ack: AckSettings = { policy: 'semi-sync', followers: 'majority', onTimeout: 'fail', timeoutMs: 10_000 };
@@ -69,6 +71,7 @@ describe('A leader that does not answer', () => {
       clock: { now: () => 0, monotonic: () => 0, after: (_, end) => keep(timers, end) },
       databases: () => expect.unreachable(),
       ...{ request, leader: () => leads.name, requireLeading: () => {}, requireWriter: () => {} },
+      onDefect: (error) => expect.unreachable(String(error)),
       onLeaderChange: (listener) => keep(listeners, listener),
     });
     const write = { name: 'ledger', reference: 7, settings: ack, edits: [edit('x', {})] };
@@ -137,6 +140,65 @@ describe('A leader that does not answer', () => {
     await expect(refused.outcome()).rejects.toMatchObject({ code: 'not_leader' });
     const garbled = forwarding(() => Promise.resolve(Uint8Array.of(1)));
     await expect(garbled.outcome()).rejects.toMatchObject({ code: 'write_outcome_unknown' });
+  });
+});
+
+describe('A leader that is brought edits in one frame', () => {
+  /** Serves edits of a database that does with each what it is told. */
+  async function served(edits: Readonly<Record<string, (options: WriteOptions) => Promise<EditOutcome>>>) {
+    const defects: unknown[] = [];
+    const database = {
+      edit: async ([each]: readonly DocumentEdit[], options: WriteOptions) => [
+        await edits[each!.id]!(options),
+      ],
+    };
+    const forwarded = new ForwardedEdits({
+      clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },
+      databases: () =>
+        ({ has: () => true, replication: () => ({ reference: 7 }), get: () => database }) as never,
+      request: () => expect.unreachable(),
+      ...{ leader: () => 'n1', requireLeading: () => {}, requireWriter: () => {} },
+      ...{ onLeaderChange: () => () => {}, onDefect: (error: unknown) => defects.push(error) },
+    });
+    const asked = Object.keys(edits).map((id) => edit(id, {}));
+    const common = { reference: 7, name: 'ledger', onBehalfOf: 'kim', ack: undefined };
+    const bytes = await forwarded.serve(encodeEdits({ ...common, edits: asked }));
+    return { answers: decodeAnswers(bytes, asked), defects };
+  }
+
+  const done = (id: string) => async (): Promise<EditOutcome> => ({ kind: 'written', id, revision });
+  const throws = (error: Error) => async (): Promise<EditOutcome> => {
+    throw error;
+  };
+
+  it('answers for each of them, also where one meets a defect', async () => {
+    const defect = new Error('a defect');
+    const { answers, defects } = await served({
+      ...{ a: done('a'), b: throws(defect), c: throws(new DocumentBusy()) },
+      ...{ d: throws(failure('forbidden')), e: done('e') },
+    });
+    expect(answers.map((answer) => (answer.kind === 'refused' ? answer.error.code : answer.kind))).toEqual([
+      ...['done', 'write_outcome_unknown', 'busy', 'forbidden', 'done'],
+    ]);
+    expect(defects).toEqual([defect]);
+  });
+
+  it('lets only one that comes alone wait', async () => {
+    const told: (true | undefined)[] = [];
+    const remember = (id: string) => async (options: WriteOptions) => {
+      told.push(options.mayNotWait);
+      return done(id)();
+    };
+    await served({ a: remember('a'), b: remember('b') });
+    await served({ c: remember('c') });
+    expect(told).toEqual([true, true, undefined]);
+  });
+
+  it('did not begin where it leads no more, which it says of all or of each', async () => {
+    const lost = failure('not_leader');
+    await expect(served({ a: throws(lost), b: throws(lost) })).rejects.toThrow(PeerRefusal);
+    const { answers } = await served({ a: done('a'), b: throws(lost) });
+    expect(answers).toMatchObject([{ kind: 'done' }, { kind: 'refused', error: { code: 'not_leader' } }]);
   });
 });
 

@@ -52,6 +52,7 @@ export interface ForwardedEditsContext {
   /** @throws TercetError `not_leader` */
   readonly requireLeading: () => void;
   readonly onLeaderChange: (listener: () => void) => () => void;
+  readonly onDefect: (error: unknown) => void;
   /** @throws TercetError `unauthorized`, `forbidden` */
   readonly requireWriter: (onBehalfOf: string, database: Database) => void;
 }
@@ -153,7 +154,7 @@ export class ForwardedEdits {
       requireWriter(onBehalfOf, database);
       // Nobody is to wait because another one's document is being written: who comes alone may wait.
       const options = { ...(ack && { ack }), ...(edits.length > 1 && ({ mayNotWait: true } as const)) };
-      const answers = await Promise.all(edits.map((edit) => answerOf(database, edit, options)));
+      const answers = await Promise.all(edits.map((edit) => this.#answerOf(database, edit, options)));
       const notBegun = answers.find(isNotBegun);
       // Where none was begun, the whole may be tried elsewhere.
       if (notBegun !== undefined && answers.every(isNotBegun)) throw notBegun.error;
@@ -162,6 +163,24 @@ export class ForwardedEdits {
       if (!(error instanceof TercetError)) throw error;
       if (error.code === 'not_leader') throw new PeerRefusal(error.reason, { cause: error });
       return encodeRefusal(error);
+    }
+  }
+
+  async #answerOf(database: Database, edit: DocumentEdit, options: WriteOptions): Promise<EditAnswer> {
+    let receipt: WriteReceipt | undefined;
+    const onReceipt = (told: WriteReceipt): void => {
+      receipt = told;
+    };
+    try {
+      const [outcome] = await database.edit([edit], { ...options, onReceipt });
+      assert(outcome !== undefined, 'an edit has an outcome');
+      return { kind: 'done', outcome, receipt };
+    } catch (error) {
+      if (error instanceof DocumentBusy) return { kind: 'busy' };
+      if (error instanceof TercetError) return { kind: 'refused', error };
+      // A defect that one edit meets is its own.
+      this.#context.onDefect(error);
+      return { kind: 'refused', error: failure('write_outcome_unknown', 'The leader met a defect.') };
     }
   }
 
@@ -204,22 +223,6 @@ function requestIn(bytes: Uint8Array): EditRequest {
   } catch (error) {
     if (error instanceof GarbageError) throw new PeerRefusal(error.message, { cause: error });
     throw error;
-  }
-}
-
-async function answerOf(database: Database, edit: DocumentEdit, options: WriteOptions): Promise<EditAnswer> {
-  let receipt: WriteReceipt | undefined;
-  const onReceipt = (told: WriteReceipt): void => {
-    receipt = told;
-  };
-  try {
-    const [outcome] = await database.edit([edit], { ...options, onReceipt });
-    assert(outcome !== undefined, 'an edit has an outcome');
-    return { kind: 'done', outcome, receipt };
-  } catch (error) {
-    if (error instanceof DocumentBusy) return { kind: 'busy' };
-    if (!(error instanceof TercetError)) throw error;
-    return { kind: 'refused', error };
   }
 }
 

@@ -73,6 +73,49 @@ describe('Edits of one moment', () => {
     expect(written(log, before)).toEqual([['x', 'y']]);
   });
 
+  it('that were to be refused are not judged where they may not wait for that', async () => {
+    const { ledger, log } = await opened();
+    await write(ledger, 'a', {});
+    await log.settled();
+    const [refused] = await Promise.allSettled([ledger.edit([edit('a', {})], { mayNotWait: true })]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { name: 'DocumentBusy' } });
+  });
+
+  it('let their documents go where the log does not take them, or nobody leads any more', async () => {
+    const { ledger, log } = await opened();
+    const both = () => Promise.allSettled(['a', 'b'].map((id) => ledger.edit([edit(id, {})])));
+    const taken = log.answer;
+    log.answer = () => ({ kind: 'rejected', reason: 'overloaded', leader: 'n1' });
+    const nowhere = { status: 'rejected', reason: { writeOutcome: 'did_not_happen' } };
+    expect(await both()).toMatchObject([nowhere, nowhere]);
+    log.answer = taken;
+    const gathered = both();
+    log.leads = false;
+    expect(await gathered).toMatchObject([nowhere, nowhere]);
+    log.leads = true;
+    expect(await both()).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }]);
+  });
+
+  it('did not happen where the database is dropped before their moment is over', async () => {
+    const { ledger, log } = await opened();
+    const before = log.entries.length;
+    const late = ledger.edit([edit('a', {})]);
+    void ledger.retire();
+    await expect(late).rejects.toMatchObject({ code: 'not_found', writeOutcome: 'did_not_happen' });
+    expect(written(log, before)).toEqual([]);
+  });
+
+  it('share no entry with a large document', async () => {
+    const { ledger, log } = await opened();
+    const before = log.entries.length;
+    await Promise.all([
+      ledger.edit([edit('a', {})]),
+      ledger.edit([edit('large', { text: 'x'.repeat(70_000) })]),
+      ledger.edit([edit('b', {})]),
+    ]);
+    expect(written(log, before).toSorted()).toEqual([['a', 'b'], ['large']]);
+  });
+
   it('that want to be acknowledged differently are different entries', async () => {
     const { ledger, log } = await opened();
     const before = log.entries.length;

@@ -28,7 +28,10 @@ export interface Checked {
   readonly logged: readonly LoggedRevision[];
 }
 
-/** Another write of the document is on its way, and this one may not wait for it: it was not begun. */
+/**
+ * A write that may not wait would have to: for another one of its document that is on its way, or until it is certain that a
+ * refusal rests on what this node still leads. It was not begun.
+ */
 export class DocumentBusy extends Error {
   override readonly name = 'DocumentBusy';
 }
@@ -109,8 +112,9 @@ export class GatheredEdits {
       const one = checked[place]!;
       if (one instanceof Error) gathered.reject(one);
       else if (one.logged.length > 0) news.push({ ...gathered, ...one });
-      else if (one.outcome.kind === 'failed') refused.push({ ...gathered, ...one });
-      else gathered.resolve(one.outcome);
+      else if (one.outcome.kind === 'written') gathered.resolve(one.outcome);
+      else if (gathered.options.mayNotWait) gathered.reject(new DocumentBusy());
+      else refused.push({ ...gathered, ...one });
     }
     for (const entry of inEntries(news)) void this.#log(entry);
     if (refused.length > 0) void this.#refuse(refused);
@@ -127,12 +131,12 @@ export class GatheredEdits {
   }
 
   async #log(entry: readonly CheckedEdit[]): Promise<void> {
-    const unlock = this.#context.locks.hold(entry.map(({ edit }) => edit.id));
     const { ack } = entry[0]!.options;
     const onReceipt = (receipt: WriteReceipt) => {
       for (const { options } of entry) options.onReceipt?.(receipt);
     };
     try {
+      const unlock = this.#context.locks.hold(entry.map(({ edit }) => edit.id));
       const revisions = entry.flatMap(({ logged }) => logged);
       await this.#context.log(revisions, { ...(ack && { ack }), onReceipt }, unlock);
     } catch (cause) {

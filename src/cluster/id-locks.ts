@@ -25,10 +25,8 @@ export class IdLocks {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    for (const id of ids) {
-      assert(this.isFree(id), 'an id that is held was free');
-      this.#tails.set(id, held);
-    }
+    assert(this.areFree(ids), 'ids that are held were free');
+    for (const id of ids) this.#tails.set(id, held);
     return () => {
       release();
       for (const id of ids) if (this.#tails.get(id) === held) this.#tails.delete(id);

@@ -37,6 +37,8 @@ import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
 import { type Checked, GatheredEdits, inEntries } from './gathered-edits.ts';
 import { IdLocks } from './id-locks.ts';
 
+/** A larger body goes alone: what shares its entry would wait until all of it is on the disks. */
+const GATHERED_BODY_BYTES = 65_536;
 /** Chunks of an attachment on their way to the others together: a few share an fsync, and hold little memory. */
 const CHUNKS_AT_ONCE = 8;
 
@@ -72,8 +74,10 @@ export class LoggedWrites implements Writes {
   edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     const { forward, log } = this.#context;
     if (options.onBehalfOf !== undefined && !log.isLeading) return forward(edits, options);
-    if (edits.length !== 1) return this.#inRounds(edits, options, this.#checkEdit);
-    return this.#gathered.edit(edits[0]!, options).then((outcome) => [outcome]);
+    const [edit] = edits;
+    if (edit === undefined || edits.length !== 1 || edit.body.length > GATHERED_BODY_BYTES)
+      return this.#inRounds(edits, options, this.#checkEdit);
+    return this.#gathered.edit(edit, options).then((outcome) => [outcome]);
   }
 
   readonly #checkEdit = (turn: Turn, edit: DocumentEdit): Checked => {
@@ -101,9 +105,11 @@ export class LoggedWrites implements Writes {
     options: WriteOptions,
     unlock: () => void,
   ): Promise<void> {
-    const ack = this.#context.ack();
-    const command = this.#writeCommand(revisions, ack, options);
-    const { applied, failed } = await this.#context.log.tryLog([command], ack, options).catch((cause) => {
+    const logging = async (): Promise<Logged> => {
+      const ack = this.#context.ack();
+      return this.#context.log.tryLog([this.#writeCommand(revisions, ack, options)], ack, options);
+    };
+    const { applied, failed } = await logging().catch((cause: unknown) => {
       unlock();
       throw cause;
     });

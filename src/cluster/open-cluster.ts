@@ -80,7 +80,8 @@ export async function openCluster(cluster: Cluster, options: OpenClusterOptions)
     onStateNeeded: (need) => target.need(need),
   });
   const stopFollowing = followMembers(group, options);
-  cluster.begin({ databases, group, request: editRequests(options) });
+  const onDefect = (error: unknown) => log.error({ err: error }, 'a defect in a write of another node');
+  cluster.begin({ databases, group, request: editRequests(options), onDefect });
   const systemDatabases = await openSystemDatabases({ cluster, group, clock, log });
 
   async function handOver(entries: readonly CommittedEntry[], epoch: number): Promise<void> {

@@ -51,7 +51,10 @@ export class TestLog {
       requireWriter: () => {},
     });
     const replica = await openReplica(createMemoryStore(), cluster.routeWrites);
-    cluster.begin({ databases: replica.databases, group: this.#group(), request: undefined });
+    const onDefect = (error: unknown) => {
+      throw error;
+    };
+    cluster.begin({ databases: replica.databases, group: this.#group(), request: undefined, onDefect });
     this.#leader = replica;
     return { ...replica, cluster };
   }

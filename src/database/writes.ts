@@ -12,7 +12,7 @@ export interface WriteOptions {
   readonly ack?: AckWish;
   /** Who writes, as one node says it to another. Only edits that say it may be taken to the leader from elsewhere. */
   readonly onBehalfOf?: string;
-  /** Not begun, and rejected with DocumentBusy, where it would wait for another write of its document: others wait for it. */
+  /** Not begun, and rejected with DocumentBusy, where it would have to wait before it is logged or refused: others wait for it. */
   readonly mayNotWait?: true;
   /** Called before the write resolves, when there is something to tell. */
   readonly onReceipt?: (receipt: WriteReceipt) => void;

@@ -25,7 +25,6 @@ import type { LocalWrite, WriteOptions, Writes } from '../database/writes.ts';
 import { failure, TercetError } from '../errors.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
 import type { LeaderlessSettings } from '../replication/leaderless-settings.ts';
-import { GatheredEdits } from './gathered-edits.ts';
 import type { ReplicaSet } from './replica-sets.ts';
 import { type DecidedOutcome, WriteRound, type WriteRoundContext } from './write-round.ts';
 
@@ -50,7 +49,6 @@ type PurgeRequest = Parameters<Writes['purge']>[0];
 
 export class QuorumWrites implements Writes {
   readonly #context: QuorumWritesContext;
-  readonly #gathered = new GatheredEdits((edits, options) => this.#inParts(edits, options, applyEdit));
 
   constructor(context: QuorumWritesContext) {
     this.#context = context;
@@ -58,10 +56,7 @@ export class QuorumWrites implements Writes {
 
   async edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     if (options.coordinator === 'client') return this.#context.local.edit(edits, options);
-    const outcomes =
-      edits.length === 1
-        ? [await this.#gathered.edit(edits[0]!, options)]
-        : await this.#inParts(edits, options, applyEdit);
+    const outcomes = await this.#inParts(edits, options, applyEdit);
     const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
     if (unknown.length === 0) return outcomes;
     const again = unknown.map((at) => edits[at]!);

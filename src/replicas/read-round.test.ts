@@ -44,3 +44,12 @@ it('does not count what one said that was taken out of the cluster before the ot
   tell('n3');
   expect(decided).toEqual([['unreached', ['n1', 'n3']]]);
 });
+
+it('does not count what one says that was taken out of the cluster meanwhile', async () => {
+  const out = new Set<string>();
+  const { decided, tell } = await begun((node) => !out.has(node));
+  tell('n2');
+  out.add('n3');
+  tell('n3');
+  expect(decided).not.toEqual([['agreed', ['n1', 'n2', 'n3']]]);
+});

@@ -137,7 +137,8 @@ export class ReadRound {
     if (told === undefined || told.kind === 'no_database') return this.#disagree({ kind: 'refused', from });
     const digest = told.kind === 'digest' ? told.digest : undefined;
     const isRemoved = (node: string) => node !== this.#context.self && !this.#context.isMember(node);
-    if (!this.#isAgreed || digest !== this.#ownDigest || this.#agreeing.some(isRemoved))
+    const isAnyRemoved = isRemoved(from) || this.#agreeing.some(isRemoved);
+    if (!this.#isAgreed || digest !== this.#ownDigest || isAnyRemoved)
       return this.#disagree({ kind: 'digest', from, digest });
     this.#agreeing.push(from);
     if (this.#agreeing.length >= this.#settings.r && this.#agreeing.length >= this.#settings.pr) {

@@ -11,7 +11,7 @@ export interface MomentOptions<Common, Item> {
   /** A group that has so many items, or so many bytes, is closed, and the next one begins. */
   readonly itemsMax: number;
   readonly bytesMax: number;
-  /** Never called before `add` returns. Must not throw. */
+  /** Never called before `add` returns. */
   readonly send: (common: Common, items: readonly Item[]) => void;
 }
 
@@ -54,6 +54,16 @@ export class Moment<Common, Item> {
     const groups = [...this.#full, ...this.#groups.values()];
     this.#full.length = 0;
     this.#groups.clear();
-    for (const { common, items } of groups) this.#options.send(common, items);
+    this.#sendAll(groups, 0);
+  }
+
+  /** Whatever one of them throws, the others leave. */
+  #sendAll(groups: readonly Group<Common, Item>[], from: number): void {
+    let at = from;
+    try {
+      for (; at < groups.length; at += 1) this.#options.send(groups[at]!.common, groups[at]!.items);
+    } finally {
+      if (at < groups.length) this.#sendAll(groups, at + 1);
+    }
   }
 }
