@@ -4,6 +4,7 @@ import { deriveRevision, digestOf, generationOf, type Revision } from '../../src
 import { isLeaf, nodeOf, winnerOf } from '../../src/document/revision-graph.ts';
 import { pathOf } from '../../src/document/revision-path.ts';
 import { nextStampTime, type StampTime } from '../../src/document/stamp.ts';
+import { hasDerivedForm } from '../../src/document/tree-projection.ts';
 import {
   addWriteReply,
   closeWrite,
@@ -117,7 +118,9 @@ export class WriteDesk {
     const { hints, w, pw, writeTimeoutMs } = settings;
     const quorum = canary.countsStandIns ? 'sloppy' : settings.quorum;
     const suspected = owners.filter((node) => node !== self && isSuspected(this.#process, node));
-    new WriteRound(this.#process, this.#hints, told, answer).begin(
+    // As wholeRevisionsInTurn does: who has not heard of a merge would show what it ended beside what is made from it.
+    const ended = this.#process.store.leaves(told.id).filter(({ revision }) => hasDerivedForm(revision));
+    new WriteRound(this.#process, this.#hints, [told, ...ended], answer).begin(
       startWrite({ owners, standIns, w, pw, quorum, suspected }),
       { timeoutMs: writeTimeoutMs, keepsHints: hints, settledHere },
     );
@@ -140,16 +143,24 @@ class WriteRound {
   readonly #process: Process;
   readonly #hints: HintDesk;
   readonly #told: ToldRevision;
+  /** What was made, and what is to arrive with it. */
+  readonly #revisions: readonly ToldRevision[];
   readonly #answer: (answer: WriteAnswer) => void;
   readonly #hinted = new Set<string>();
   #state!: WriteState;
   #options!: RoundOptions;
   #isAnswered = false;
 
-  constructor(process: Process, hints: HintDesk, told: ToldRevision, answer: (answer: WriteAnswer) => void) {
+  constructor(
+    process: Process,
+    hints: HintDesk,
+    revisions: readonly [ToldRevision, ...ToldRevision[]],
+    answer: (answer: WriteAnswer) => void,
+  ) {
     this.#process = process;
     this.#hints = hints;
-    this.#told = told;
+    this.#told = revisions[0];
+    this.#revisions = revisions;
     this.#answer = answer;
   }
 
@@ -178,7 +189,7 @@ class WriteRound {
       if (owner === this.#process.self) this.#process.oracle.unhinted.add(this.#told.id);
       if (this.#hinted.has(owner) || owner === this.#process.self) continue;
       this.#hinted.add(owner);
-      this.#hints.keep(owner, this.#told, () => undefined);
+      for (const told of this.#revisions) this.#hints.keep(owner, told, () => undefined);
     }
   }
 
@@ -201,7 +212,7 @@ class WriteRound {
       return;
     }
     const stands = standsInFor === undefined ? {} : { standsInFor };
-    calls.ask(to, { kind: 'join', revisions: [this.#told], ...stands }, (reply) => this.#heard(to, reply));
+    calls.ask(to, { kind: 'join', revisions: this.#revisions, ...stands }, (reply) => this.#heard(to, reply));
     after(lateAfterMs(this.#process, to), () => this.#take(writeIsLate(this.#state, to)));
   }
 

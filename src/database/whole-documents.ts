@@ -3,11 +3,11 @@
  * are those of the tree that CouchDB's clients see, so that a merge arrives as one also without its other parents.
  */
 
-import { digestOf, generationOf, type Revision } from '../document/revision.ts';
-import { nodeOf } from '../document/revision-graph.ts';
+import { type Digest, digestOf, generationOf, type Revision, revisionOf } from '../document/revision.ts';
+import { nodeOf, type RevisionGraph } from '../document/revision-graph.ts';
 import { pathOf } from '../document/revision-path.ts';
 import type { Stamp } from '../document/stamp.ts';
-import { treeLeaves } from '../document/tree-projection.ts';
+import { derivedTombstone, treeLeaves } from '../document/tree-projection.ts';
 import { keyKinds } from '../store/keys.ts';
 import { recordOf } from './edited-revision.ts';
 import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
@@ -53,8 +53,47 @@ export function wholeDocument(
   );
 }
 
-/** What a turn has just made of a revision; undefined when its body is not kept any more. */
-export function wholeRevisionInTurn(turn: Turn, id: string, revision: Revision): WholeRevision | undefined {
+/**
+ * What a turn has just made of a document, and how the branches end that merges right before it took in: a replica that has not
+ * heard of such a merge would show them, alive, beside what was made from it. Empty when the body is not kept any more.
+ */
+export function wholeRevisionsInTurn(
+  turn: Turn,
+  id: string,
+  revision: Revision,
+  digest: Digest,
+): readonly WholeRevision[] {
+  const made = wholeRevisionInTurn(turn, id, revision);
+  const graph = turn.head(id)?.graph;
+  if (made === undefined || graph === undefined) return [];
+  // Nodes are in falling order, so most histories need no second look.
+  const hasMerge = graph.nodes.slice(0, recentNodes).some(({ parents }) => parents.length > 1);
+  return hasMerge ? [made, ...endedBranches(graph, made, digest)] : [made];
+}
+
+/** Nodes among which a merge is looked for, and revisions back from what was made. */
+const recentNodes = 32;
+
+/** Derived tombstones of the merges on the way to `made`, whose own parents travel with it. */
+function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest): WholeRevision[] {
+  const { start, ids } = made.path;
+  const treeParents = new Set(graph.nodes.map(({ parents }) => parents[0]));
+  const merged = ids.slice(1, recentNodes).flatMap((each, back) => {
+    const parents = nodeOf(graph, revisionOf(start - 1 - back, each))?.parents.slice(1) ?? [];
+    return parents.filter((parent) => !treeParents.has(parent));
+  });
+  return [...new Set(merged)].map((parent): WholeRevision => {
+    const revision = derivedTombstone(parent, digest);
+    // Of a merge that arrived by itself, the other parents are known by name only.
+    const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
+    const path = { start: generationOf(revision), ids: [digestOf(revision), ...above] };
+    return { id: made.id, revision, path, deleted: true, attachments: [], body: emptyBody };
+  });
+}
+
+const emptyBody = new TextEncoder().encode('{}');
+
+function wholeRevisionInTurn(turn: Turn, id: string, revision: Revision): WholeRevision | undefined {
   const head = turn.head(id);
   if (head === undefined) return undefined;
   const node = nodeOf(head.graph, revision);

@@ -20,7 +20,7 @@ import type {
 } from '../database/model.ts';
 import type { DatabaseSettings } from '../database/settings.ts';
 import type { Turn } from '../database/turn.ts';
-import { type WholeRevision, wholeRevisionInTurn } from '../database/whole-documents.ts';
+import { type WholeRevision, wholeRevisionsInTurn } from '../database/whole-documents.ts';
 import type { LocalWrite, WriteOptions, Writes } from '../database/writes.ts';
 import { failure, TercetError } from '../errors.ts';
 import { settingsOfRequest } from '../leaderless/presets.ts';
@@ -150,10 +150,11 @@ export class QuorumWrites implements Writes {
         if (made.length > 0) round.begin(made);
       };
       const settled = database.submit((turn) => {
-        outcomes = writes.map((write) => apply(turn, write, database.applySettings()));
+        const applySettings = database.applySettings();
+        outcomes = writes.map((write) => apply(turn, write, applySettings));
         made = outcomes.flatMap((outcome) => {
           if (outcome.kind === 'failed') return [];
-          return wholeRevisionInTurn(turn, outcome.id, outcome.revision) ?? [];
+          return wholeRevisionsInTurn(turn, outcome.id, outcome.revision, applySettings.digest);
         });
         // A turn may be gathered twice; what is sent is what the last gathering made.
         if (!hasBegun) queueMicrotask(begin);
