@@ -182,6 +182,8 @@ class WriteRound {
         const { owners, standIns } = outcome.receipt;
         this.#answer({ kind: outcome.kind, revision, durableOn: [...owners, ...standIns], standIns });
       } else this.#answer({ kind: outcome.kind, revision });
+      // Somebody may have it and nobody said so: a hint is owed for what is known to be stored.
+      if (outcome.kind === 'unknown') this.#process.oracle.unhinted.add(this.#told.id);
     }
     if (!this.#options.keepsHints) return;
     for (const owner of owedHints(this.#state)) {
