@@ -20,7 +20,7 @@ import type { LeaderlessSettings } from '../../src/replication/leaderless-settin
 import { digest128 } from '../../src/runtime/digest.ts';
 import type { HintDesk } from './hint-desk.ts';
 import type { PeerReply, ToldRevision, WriteAnswer, WriteRequest } from './messages.ts';
-import { isSuspected, lateAfterMs, type Process } from './process.ts';
+import { isSuspected, lateAfterMs, type Process, replicaSetOf } from './process.ts';
 
 const encoder = new TextEncoder();
 const joinFirstMs = 200;
@@ -44,10 +44,12 @@ export class WriteDesk {
       return;
     }
     const { base, id } = request;
-    if (base === undefined || nodeOf(this.#process.store.graph(id), base) !== undefined) {
-      return this.#check(request, answer);
-    }
-    // The others may know it: a client that read elsewhere is no conflict.
+    const isKnown =
+      base === undefined
+        ? replicaSetOf(this.#process)?.isWhole === true
+        : nodeOf(this.#process.store.graph(id), base) !== undefined;
+    if (isKnown) return this.#check(request, answer);
+    // The others may know it: a client that read elsewhere is no conflict, and what a lost disk forgot is not new.
     let open = this.#process.owners.length - 1;
     let isChecked = false;
     const check = () => {

@@ -74,3 +74,19 @@ it('is whole with what all others have, where too few of them know their own sta
   expect(bodyValue(third.database, 'c1')).toEqual({ n: 1 });
   expect([...second.replicas.activeTasks(), ...third.replicas.activeTasks()]).toEqual([]);
 });
+
+it('does not take for new what its lost disk has forgotten', async () => {
+  const [n1, n2, n3] = await startReplicas(3, { hints: false, antiEntropy: false, readRepair: 'off' });
+  const names = ['n1', 'n2', 'n3'];
+  const { settings } = n1!.replicas.place('carts')!;
+  const [made] = await n1!.database.edit([edit('c1', { n: 1 })], { quorum: { w: 3 } });
+  expect(made).toMatchObject({ kind: 'written' });
+  await n2!.close();
+  await n3!.close();
+  const empty = await startReplica('n3', { names, settings, store: createMemoryStore(), disk: 'ffffffff' });
+  expect(isWhole(empty)).toBe(false);
+  const [again] = await empty.database.edit([edit('c1', { n: 2 })], { quorum: { w: 1 } });
+  expect(again).toMatchObject({ kind: 'failed', error: { code: 'conflict' } });
+  const [fresh] = await empty.database.edit([edit('c2', {})], { quorum: { w: 1 } });
+  expect(fresh).toMatchObject({ kind: 'written' });
+});
