@@ -74,21 +74,27 @@ export function wholeRevisionsInTurn(
 /** Nodes among which a merge is looked for, and revisions back from what was made. */
 const recentNodes = 32;
 
-/** Derived tombstones of the merges on the way to `made`, whose own parents travel with it. */
+/** Derived tombstones of the merges on the way to `made`, whose own parents travel with it, and of those on the way to these. */
 function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest): WholeRevision[] {
-  const { start, ids } = made.path;
   const treeParents = new Set(graph.nodes.map(({ parents }) => parents[0]));
-  const merged = ids.slice(1, recentNodes).flatMap((each, back) => {
-    const parents = nodeOf(graph, revisionOf(start - 1 - back, each))?.parents.slice(1) ?? [];
-    return parents.filter((parent) => !treeParents.has(parent));
-  });
-  return [...new Set(merged)].map((parent): WholeRevision => {
-    const revision = derivedTombstone(parent, digest);
-    // Of a merge that arrived by itself, the other parents are known by name only.
-    const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
-    const path = { start: generationOf(revision), ids: [digestOf(revision), ...above] };
-    return { id: made.id, revision, path, deleted: true, attachments: [], body: emptyBody };
-  });
+  const ends = new Map<Revision, WholeRevision>();
+  const ways = [made.path];
+  for (const { start, ids } of ways) {
+    const merged = ids.slice(1, recentNodes).flatMap((each, back) => {
+      const parents = nodeOf(graph, revisionOf(start - 1 - back, each))?.parents.slice(1) ?? [];
+      return parents.filter((parent) => !treeParents.has(parent) && !ends.has(parent));
+    });
+    for (const parent of merged) {
+      const revision = derivedTombstone(parent, digest);
+      // Of a merge that arrived by itself, the other parents are known by name only.
+      const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
+      const path = { start: generationOf(revision), ids: [digestOf(revision), ...above] };
+      const end = { id: made.id, revision, path, deleted: true, attachments: [], body: emptyBody };
+      ends.set(parent, end);
+      if (ends.size < recentNodes) ways.push(path);
+    }
+  }
+  return [...ends.values()];
 }
 
 const emptyBody = new TextEncoder().encode('{}');

@@ -6,6 +6,7 @@ import type { RevisionPath } from './document.ts';
 import { digestOf, generationOf, type Revision, revisionOf } from './revision.ts';
 import { emptyGraph, leavesOf, nodeOf, type RevisionNode, union } from './revision-graph.ts';
 import { addPath, latestLeavesOf, missing, pathOf } from './revision-path.ts';
+import { derivedTombstone } from './tree-projection.ts';
 
 function node(revision: string, parents: readonly string[] = [], deleted = false): RevisionNode {
   return { revision: revision as Revision, parents: parents as readonly Revision[], deleted, stored: true };
@@ -28,6 +29,35 @@ const fork = graphOfAll([
 function path(start: number, ...ids: string[]): RevisionPath {
   return { start, ids };
 }
+
+describe('a merge whose other parent is known by name alone', () => {
+  // 4-e merged 3-m, and somebody here still has 2-c, from which 3-m was made.
+  const named = graphOfAll([
+    node('1-a'),
+    node('2-b', ['1-a']),
+    node('2-c', ['1-a']),
+    node('3-d', ['2-b']),
+    node('4-e', ['3-d', '3-m']),
+  ]);
+  const end = derivedTombstone('3-m' as Revision, digest128);
+  const wayBack = path(4, digestOf(end), 'm', 'c', 'a');
+  const head = { deleted: true, stored: true };
+
+  it('learns from its derived tombstone what that was made from, so that nothing of it is shown beside the merge', () => {
+    expect(leavesOf(named).map(({ revision }) => revision)).toEqual(['4-e', '2-c']);
+    expect(missing(named, [end], digest128).missing).toEqual([end]);
+    const { graph } = addPath(named, wayBack, head, digest128);
+    expect(leavesOf(graph).map(({ revision }) => revision)).toEqual(['4-e']);
+    expect(missing(graph, [end], digest128).missing).toEqual([]);
+    expect(addPath(graph, wayBack, head, digest128)).toEqual({ graph, outcome: 'known' });
+  });
+
+  it('asks no more for the tombstone of one who knows no more either', () => {
+    const { graph } = addPath(named, path(4, digestOf(end), 'm'), head, digest128);
+    expect(leavesOf(graph).map(({ revision }) => revision)).toEqual(['4-e', '2-c']);
+    expect(missing(graph, [end], digest128).missing).toEqual([]);
+  });
+});
 
 describe('the way back', () => {
   it('goes by first parents to the oldest known ancestor', () => {

@@ -27,7 +27,7 @@ import {
   type RevisionNode,
   union,
 } from './revision-graph.ts';
-import { isDerivedTombstone } from './tree-projection.ts';
+import { isDerivedTombstone, mergedParentOf } from './tree-projection.ts';
 
 /** The way from a revision of the graph back to its oldest known ancestor, by tree parents. */
 export function pathOf(graph: RevisionGraph, revision: Revision): RevisionPath {
@@ -45,7 +45,8 @@ export function pathOf(graph: RevisionGraph, revision: Revision): RevisionPath {
 
 /**
  * Joins a revision that was made elsewhere (`new_edits: false`) together with its ancestors, of which only the ids are
- * known. A derived tombstone that comes back from a client says nothing new.
+ * known. A derived tombstone says nothing new itself, but it may bring the way back of a merged parent that was known by
+ * name alone: without it, what that parent was made from would be shown beside the merge.
  */
 export function addPath(
   graph: RevisionGraph,
@@ -55,7 +56,11 @@ export function addPath(
 ): AddResult {
   assert(path.ids.length > 0 && path.start >= path.ids.length, 'a path has one generation for each id');
   const revision = revisionOf(path.start, path.ids[0]!);
-  if (isDerivedTombstone(graph, revision, digest)) return { graph, outcome: 'known' };
+  if (isDerivedTombstone(graph, revision, digest)) {
+    const above = { start: path.start - 1, ids: path.ids.slice(1) };
+    const known = { graph, outcome: 'known' } as const;
+    return isNews(graph, path) ? addPath(graph, above, ancestor, digest) : known;
+  }
   const news = countUnknown(graph, path);
   if (news.restIsKnown && news.count <= 1) {
     const parents = path.ids.length > 1 ? [revisionOf(path.start - 1, path.ids[1]!)] : [];
@@ -70,6 +75,14 @@ export function addPath(
   }
   const joined = union(graph, graphOf(nodes.reverse()));
   return { graph: joined, outcome: outcomeOf(graph, joined, nodes) };
+}
+
+const ancestor = { deleted: false, stored: false };
+
+/** Whether the parent of a derived tombstone is known by name alone. */
+function isNews(graph: RevisionGraph, { start, ids }: RevisionPath): boolean {
+  const parent = ids[1];
+  return parent !== undefined && indexOfRevision(graph.nodes, revisionOf(start - 1, parent)) < 0;
 }
 
 /**
@@ -133,6 +146,12 @@ export interface MissingRevisions {
   readonly possibleAncestors: readonly Revision[];
 }
 
+/** A derived tombstone of a merged parent that is more than a name here. */
+function isKnownEnd(graph: RevisionGraph, revision: Revision, digest: Digest): boolean {
+  const parent = mergedParentOf(graph, revision, digest);
+  return parent !== undefined && indexOfRevision(graph.nodes, parent) >= 0;
+}
+
 /** Which of the revisions are not in the graph (`_revs_diff`). A derived tombstone is known wherever it is shown. */
 export function missing(
   graph: RevisionGraph,
@@ -140,7 +159,7 @@ export function missing(
   digest: Digest,
 ): MissingRevisions {
   const lacking = [...new Set(revisions)].filter(
-    (revision) => indexOfRevision(graph.nodes, revision) < 0 && !isDerivedTombstone(graph, revision, digest),
+    (revision) => indexOfRevision(graph.nodes, revision) < 0 && !isKnownEnd(graph, revision, digest),
   );
   if (lacking.length === 0) return { missing: [], possibleAncestors: [] };
   const highest = generationOf(lacking.reduce((a, b) => (compareRevisions(a, b) >= 0 ? a : b)));

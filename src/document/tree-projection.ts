@@ -53,11 +53,20 @@ export function treeLeaves(graph: RevisionGraph, digest: Digest): readonly TreeL
 
 /** True when the revision is the derived tombstone of a parent that was merged in this graph. */
 export function isDerivedTombstone(graph: RevisionGraph, revision: Revision, digest: Digest): boolean {
-  if (!hasDerivedForm(revision)) return false;
+  return mergedParentOf(graph, revision, digest) !== undefined;
+}
+
+/** The parent whose branch this derived tombstone ends; undefined when the graph derives no such tombstone. */
+export function mergedParentOf(
+  graph: RevisionGraph,
+  revision: Revision,
+  digest: Digest,
+): Revision | undefined {
+  if (!hasDerivedForm(revision)) return undefined;
   for (const parent of mergedParents(graph)) {
-    if (derivedTombstone(parent, digest) === revision) return true;
+    if (derivedTombstone(parent, digest) === revision) return parent;
   }
-  return false;
+  return undefined;
 }
 
 /** Every revision that some node names as parent other than its first. */
