@@ -56,21 +56,20 @@ export class QuorumWrites implements Writes {
 
   async edit(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditOutcome[]> {
     if (options.coordinator === 'client') return this.#context.local.edit(edits, options);
-    await this.#recall(edits);
+    const set = this.#set();
+    if (!set.isWhole) await this.#recall(set, edits);
     const outcomes = await this.#inParts(edits, options, applyEdit);
     const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
     if (unknown.length === 0) return outcomes;
     const again = unknown.map((at) => edits[at]!);
-    await this.#context.catchUp(this.#set(), [...new Set(again.map(({ id }) => id))]);
+    await this.#context.catchUp(set, [...new Set(again.map(({ id }) => id))]);
     const second = await this.#inParts(again, options, applyEdit);
     for (const [index, at] of unknown.entries()) outcomes[at] = second[index]!;
     return outcomes;
   }
 
   /** A replica that lost its disk would take what it has forgotten for new where an edit does not say what it replaces. */
-  async #recall(edits: readonly DocumentEdit[]): Promise<void> {
-    const set = this.#set();
-    if (set.isWhole) return;
+  async #recall(set: ReplicaSet, edits: readonly DocumentEdit[]): Promise<void> {
     const unnamed = edits.filter(({ base }) => base === undefined).map(({ id }) => id);
     if (unnamed.length > 0) await this.#context.catchUp(set, [...new Set(unnamed)]);
   }
