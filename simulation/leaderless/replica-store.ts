@@ -4,7 +4,7 @@
  * is committed, replicated revisions are joined as they are, graves judge what arrives for the dead.
  */
 
-import { compareRevisions, digestOf, generationOf, type Revision } from '../../src/document/revision.ts';
+import { compareRevisions, type Revision } from '../../src/document/revision.ts';
 import {
   addRevision,
   emptyGraph,
@@ -13,7 +13,7 @@ import {
   type RevisionGraph,
   type RevisionNode,
 } from '../../src/document/revision-graph.ts';
-import { addPath, missing, pathOf } from '../../src/document/revision-path.ts';
+import { addPath, missing, pathOf, pathOfDerived } from '../../src/document/revision-path.ts';
 import { beforeAllStamps } from '../../src/document/stamp.ts';
 import { hasDerivedForm, treeLeaves } from '../../src/document/tree-projection.ts';
 import type { BucketEntry, NamedRevisions } from '../../src/leaderless/bucket-entries.ts';
@@ -353,16 +353,13 @@ export class ReplicaStore {
     }
     const shown = treeLeaves(graph, digest128).find((leaf) => leaf.revision === revision)!;
     const parent = shown.derivedFrom!;
-    // The parent may be known by name alone: a merge came whose other branch did not.
-    const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
-    const ids = [digestOf(revision), ...above];
     return {
       id,
       revision,
       deleted: true,
       value: 0,
       stamp: undefined,
-      path: { start: generationOf(revision), ids },
+      path: pathOfDerived(graph, revision, parent),
     };
   }
 

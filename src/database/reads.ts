@@ -1,9 +1,9 @@
 /** Reading documents: synchronous, from committed state, each answer from one moment. */
 
 import type { Digest, Revision } from '../document/revision.ts';
-import { digestOf, generationOf, parseRevision } from '../document/revision.ts';
+import { parseRevision } from '../document/revision.ts';
 import { emptyGraph, nodeOf, type RevisionGraph } from '../document/revision-graph.ts';
-import { latestLeavesOf, missing, pathOf } from '../document/revision-path.ts';
+import { latestLeavesOf, missing, pathOf, pathOfDerived } from '../document/revision-path.ts';
 import { treeLeaves } from '../document/tree-projection.ts';
 import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
@@ -197,13 +197,7 @@ function describe(
 
 function treePath(context: DocumentContext, graph: RevisionGraph, revision: Revision) {
   const parent = nodeOf(graph, revision) !== undefined ? undefined : derivedParent(context, graph, revision);
-  if (parent === undefined) return pathOf(graph, revision);
-  // Of a merge that arrived by itself, the other parents are known by name only.
-  const isKnown = nodeOf(graph, parent) !== undefined;
-  const { start, ids } = isKnown
-    ? pathOf(graph, parent)
-    : { start: generationOf(parent), ids: [digestOf(parent)] };
-  return { start: start + 1, ids: [revision.slice(revision.indexOf('-') + 1), ...ids] };
+  return parent === undefined ? pathOf(graph, revision) : pathOfDerived(graph, revision, parent);
 }
 
 function othersOf(context: DocumentContext, head: Head) {

@@ -5,7 +5,7 @@
 
 import { type Digest, digestOf, generationOf, type Revision, revisionOf } from '../document/revision.ts';
 import { nodeOf, type RevisionGraph } from '../document/revision-graph.ts';
-import { pathOf } from '../document/revision-path.ts';
+import { pathOf, pathOfDerived } from '../document/revision-path.ts';
 import type { Stamp } from '../document/stamp.ts';
 import { derivedTombstone, treeLeaves } from '../document/tree-projection.ts';
 import { keyKinds } from '../store/keys.ts';
@@ -86,9 +86,7 @@ function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest
     });
     for (const parent of merged) {
       const revision = derivedTombstone(parent, digest);
-      // Of a merge that arrived by itself, the other parents are known by name only.
-      const above = nodeOf(graph, parent) === undefined ? [digestOf(parent)] : pathOf(graph, parent).ids;
-      const path = { start: generationOf(revision), ids: [digestOf(revision), ...above] };
+      const path = pathOfDerived(graph, revision, parent);
       const end = { id: made.id, revision, path, deleted: true, attachments: [], body: emptyBody };
       ends.set(parent, end);
       if (ends.size < recentNodes) ways.push(path);

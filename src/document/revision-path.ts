@@ -43,6 +43,13 @@ export function pathOf(graph: RevisionGraph, revision: Revision): RevisionPath {
   return { start: generationOf(revision), ids };
 }
 
+/** The way back of a derived tombstone. Of a merge that arrived by itself, the other parents are known by name only. */
+export function pathOfDerived(graph: RevisionGraph, tombstone: Revision, parent: Revision): RevisionPath {
+  const isKnown = indexOfRevision(graph.nodes, parent) >= 0;
+  const above = isKnown ? pathOf(graph, parent).ids : [digestOf(parent)];
+  return { start: generationOf(tombstone), ids: [digestOf(tombstone), ...above] };
+}
+
 /**
  * Joins a revision that was made elsewhere (`new_edits: false`) together with its ancestors, of which only the ids are
  * known. A derived tombstone says nothing new itself, but it may bring the way back of a merged parent that was known by
