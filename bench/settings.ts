@@ -15,6 +15,8 @@ export interface Settings {
   readonly branches: number;
   /** Read from clusters. */
   readonly groupDocuments: number;
+  /** Of writes to a cluster before anything is measured. */
+  readonly groupWarmUpSeconds: number;
   /** Kept for a node that is away. */
   readonly hints: number;
   /** Everything had the size that the targets were set for. */
@@ -38,6 +40,7 @@ const full = {
   storedDocuments: 1_000_000,
   branches: 10_000,
   groupDocuments: 10_000,
+  groupWarmUpSeconds: 30,
   hints: 100_000,
   fullSize: true,
 };
@@ -52,6 +55,7 @@ const quick: typeof full = {
   storedDocuments: 20_000,
   branches: 500,
   groupDocuments: 2_000,
+  groupWarmUpSeconds: 1,
   hints: 2_000,
   fullSize: false,
 };

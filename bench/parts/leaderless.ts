@@ -9,6 +9,7 @@ import type { ClusterSystem, RunningCluster } from '../clusters/cluster.ts';
 import { etcdByGateway, etcdByGrpc } from '../clusters/etcd.ts';
 import { redisPair } from '../clusters/redis.ts';
 import { tercetCluster } from '../clusters/tercet.ts';
+import { warmUp } from '../clusters/warm-up.ts';
 import { measureHints } from '../hint-replay.ts';
 import type { LoadResult } from '../load-client.ts';
 import { loadCluster } from '../processes.ts';
@@ -47,8 +48,6 @@ async function measureRates(
   const common = { protocol: system.protocol, addresses: cluster.addresses };
   const times = { warmUpSeconds: settings.warmUpSeconds, secondsMax: settings.secondsPerMeasurement };
   const documents = settings.groupDocuments;
-  const fill = { ...common, connections: 64, warmUpSeconds: 0, secondsMax: unlimited };
-  await loadCluster({ ...fill, load: { kind: 'put', prefix: 'd' }, requestsMax: documents });
   for (const measurement of quorumMeasurements) {
     const connections = Number(measurement.slice(4));
     const isPut = measurement.startsWith('put');
@@ -85,7 +84,11 @@ async function run(context: PartContext): Promise<readonly Sample[]> {
     const isReversed = round % 2 === 0;
     for (const system of isReversed ? systems.toReversed() : systems) {
       await attempt(`${system.name}, round ${round} of ${settings.rounds}`, () =>
-        onCluster(context, system, (cluster) => measureRates(settings, system, cluster, samples)),
+        onCluster(context, system, async (cluster) => {
+          const rates = await warmUp(settings, system, cluster);
+          progress(`leaderless: ${system.name}, warmed up at ${rates.join(', ')} puts a second`);
+          await measureRates(settings, system, cluster, samples);
+        }),
       );
     }
   }

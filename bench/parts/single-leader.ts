@@ -17,6 +17,7 @@ import { etcdByGateway, etcdByGrpc } from '../clusters/etcd.ts';
 import { postgresPair } from '../clusters/postgres.ts';
 import { redisPair } from '../clusters/redis.ts';
 import { tercetCluster } from '../clusters/tercet.ts';
+import { warmUp } from '../clusters/warm-up.ts';
 import type { LoadResult } from '../load-client.ts';
 import { loadCluster } from '../processes.ts';
 import type { Sample } from '../rows.ts';
@@ -49,16 +50,6 @@ async function measure(
     const load = { kind: 'put', prefix } as const;
     return loadCluster({ protocol, addresses, connections, load, ...times, requestsMax: unlimited });
   };
-  const documents = settings.groupDocuments;
-  const common = { protocol, addresses: cluster.addresses, connections: getConnections };
-  // What is read later is written first: a system that compiles as it runs has begun to by the first measurement.
-  const fill = {
-    ...common,
-    load: { kind: 'put', prefix: 'd' },
-    warmUpSeconds: 0,
-    secondsMax: unlimited,
-  } as const;
-  await loadCluster({ ...fill, requestsMax: documents });
   for (const connections of putConnections) {
     const result = await put(connections, `c${connections}-`);
     samples.push(...samplesOf(name, `put-${connections}`, result));
@@ -66,8 +57,11 @@ async function measure(
     const atLeader = await put(connections, `l${connections}-`, [cluster.leader]);
     samples.push(sampleOf(`group-leader-put-${connections}`, name, atLeader));
   }
-  const load = { kind: 'get', prefix: 'd', documents } as const;
-  const read = await loadCluster({ ...common, load, ...times, requestsMax: unlimited });
+  const read = await loadCluster({
+    ...{ protocol, addresses: cluster.addresses, connections: getConnections },
+    load: { kind: 'get', prefix: 'd', documents: settings.groupDocuments },
+    ...{ ...times, requestsMax: unlimited },
+  });
   samples.push(...samplesOf(name, 'get-64', read));
 }
 
@@ -101,6 +95,8 @@ async function run(context: PartContext): Promise<readonly Sample[]> {
       try {
         const cluster = await system.start(data);
         try {
+          const rates = await warmUp(settings, system, cluster);
+          progress(`single-leader: ${system.name}, warmed up at ${rates.join(', ')} puts a second`);
           await measure(settings, system, cluster, samples);
         } finally {
           await cluster.stop();
