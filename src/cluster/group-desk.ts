@@ -5,6 +5,7 @@
  */
 
 import type { NodeId } from '../replication/strategy.ts';
+import { atTurnEnd } from '../runtime/turn-end.ts';
 import type { AckRule } from '../single-leader/ack-policy.ts';
 import type {
   MembershipOutcome,
@@ -38,7 +39,7 @@ export class GroupDesk {
   propose(data: Uint8Array, ack: AckRule): Promise<ProposalResult> {
     const id = this.#nextId();
     const result = this.#proposals.open(id);
-    if (this.#gathered.length === 0) setImmediate(() => this.#flush());
+    if (this.#gathered.length === 0) atTurnEnd(() => this.#flush());
     this.#gathered.push({ id, data, ack });
     return result;
   }

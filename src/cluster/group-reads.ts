@@ -15,6 +15,7 @@
 
 import { failure, type TercetError } from '../errors.ts';
 import type { Clock } from '../runtime/ports.ts';
+import { atTurnEnd } from '../runtime/turn-end.ts';
 import type { ReadBarrier } from './group.ts';
 import type { ReadAnswer } from './group-desk.ts';
 
@@ -87,7 +88,7 @@ export class GroupReads {
   /** Reads of one turn of the event loop are one question to the core: it is asked after all of them began. */
   #askWithOthers(): Promise<ReadAnswer> {
     this.#asking ??= new Promise((resolve) => {
-      setImmediate(() => {
+      atTurnEnd(() => {
         this.#asking = undefined;
         resolve(this.#options.ask());
       });

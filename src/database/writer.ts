@@ -5,6 +5,7 @@
  * state. So a write is never checked against something that a crash could take back, and one fsync carries them all.
  */
 
+import { atTurnEnd } from '../runtime/turn-end.ts';
 import type { CommitOptions } from '../store/store.ts';
 import type { Turn, TurnResult } from './turn.ts';
 
@@ -48,7 +49,7 @@ export class Writer {
         ...{ reject, options },
       });
       // A turn starts after the current batch of socket events, so that requests read together are written together.
-      this.#running ??= new Promise((done) => setImmediate(() => void this.#drain().finally(done)));
+      this.#running ??= new Promise((done) => atTurnEnd(() => void this.#drain().finally(done)));
     });
   }
 

@@ -14,6 +14,7 @@
 
 import { GarbageError } from '../runtime/peer-frames.ts';
 import { PeerRequestError } from '../runtime/peer-link.ts';
+import { atTurnEnd } from '../runtime/turn-end.ts';
 
 /** A question that went unanswered. `not_delivered`: the peer certainly did not begin it. */
 export interface Unanswered {
@@ -67,7 +68,7 @@ export class CallBatches<Item, Answer> {
       this.#isFlushDue = true;
       const flush = () => this.#flush();
       if (this.#options.gather === 'callback') queueMicrotask(flush);
-      else setImmediate(flush);
+      else atTurnEnd(flush);
     }
     const queue = this.#waiting.get(peer);
     if (queue === undefined) this.#waiting.set(peer, [{ items, done }]);

@@ -13,6 +13,7 @@ import { TercetError } from '../errors.ts';
 import type { HintBook } from '../leaderless/hints.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Clock, Random } from '../runtime/ports.ts';
+import { atTurnEnd } from '../runtime/turn-end.ts';
 import { bytesOf, type Delivery, type DeliveryOutcome } from './delivery.ts';
 import type { Hint, HintStore, HintWindows, StoredHint } from './hint-store.ts';
 import type { ReplicaSet, ReplicaSets } from './replica-sets.ts';
@@ -60,7 +61,7 @@ export class Handoff {
 
   /** Durable a moment later: a hint is a shortcut, and nobody's write waits for it. */
   keep(owner: string, set: ReplicaSet, revisions: readonly WholeRevision[]): void {
-    if (this.#waiting.length === 0) setImmediate(() => void this.#guarded(() => this.#keepWaiting()));
+    if (this.#waiting.length === 0) atTurnEnd(() => void this.#guarded(() => this.#keepWaiting()));
     for (const { id, revision } of revisions) this.#waiting.push(hintFor(owner, set, id, revision));
   }
 

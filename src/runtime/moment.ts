@@ -7,6 +7,8 @@
  * Nothing waits for longer than its moment, so who comes alone loses nothing.
  */
 
+import { atTurnEnd } from './turn-end.ts';
+
 export interface MomentOptions<Common, Item> {
   /** A group that has so many items, or so many bytes, is closed, and the next one begins. */
   readonly itemsMax: number;
@@ -46,7 +48,7 @@ export class Moment<Common, Item> {
     }
     if (this.#isDue) return;
     this.#isDue = true;
-    setImmediate(() => this.#flush());
+    atTurnEnd(() => this.#flush());
   }
 
   #flush(): void {

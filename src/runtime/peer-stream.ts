@@ -15,6 +15,7 @@ import type { Socket } from 'node:net';
 import { beatKind, type Frame, FrameReader, GarbageError, packFrames } from './peer-frames.ts';
 import type { PeerLimits } from './peer-limits.ts';
 import type { Clock } from './ports.ts';
+import { atTurnEnd } from './turn-end.ts';
 
 /** Charged for every waiting frame beside its body, so that empty ones are bounded too. */
 const waitingFrameBytes = 128;
@@ -44,7 +45,7 @@ export class PeerStream {
   readonly #reader: FrameReader;
   #queue: Outgoing[] = [];
   #queuedBytes = 0;
-  #flushing: NodeJS.Immediate | undefined;
+  #isFlushDue = false;
   #closing: 'no' | 'after_queue' | 'now' = 'no';
   #reason = 'the peer closed the connection';
   #hasHeard = true;
@@ -133,7 +134,6 @@ export class PeerStream {
     this.#closing = 'now';
     this.#cancelBeat();
     this.#cancelGrace();
-    clearImmediate(this.#flushing);
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#options.onClosed(this.#reason);
@@ -155,12 +155,13 @@ export class PeerStream {
   }
 
   #scheduleFlush(): void {
-    this.#flushing ??= setImmediate(() => this.#flush());
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    atTurnEnd(() => this.#flush());
   }
 
   #flush(): void {
-    clearImmediate(this.#flushing);
-    this.#flushing = undefined;
+    this.#isFlushDue = false;
     const { socket } = this.#options;
     if (this.#closing === 'now' || socket.writableNeedDrain) return;
     const batch = this.#takeBatch();
