@@ -54,8 +54,9 @@ export function wholeDocument(
 }
 
 /**
- * What a turn has just made of a document, and how the branches end that merges right before it took in: a replica that has not
- * heard of such a merge would show them, alive, beside what was made from it. Empty when the body is not kept any more.
+ * What a turn has just made of a document, behind how the branches end that merges right before it took in: a replica that has not
+ * heard of such a merge would show them, alive, beside what was made from it, or merge them with it where a rule settles
+ * siblings. Empty when the body is not kept any more.
  */
 export function wholeRevisionsInTurn(
   turn: Turn,
@@ -68,7 +69,7 @@ export function wholeRevisionsInTurn(
   if (made === undefined || graph === undefined) return [];
   // Nodes are in falling order, so most histories need no second look.
   const hasMerge = graph.nodes.slice(0, recentNodes).some(({ parents }) => parents.length > 1);
-  return hasMerge ? [made, ...endedBranches(graph, made, digest)] : [made];
+  return hasMerge ? [...endedBranches(graph, made, digest), made] : [made];
 }
 
 /** Nodes among which a merge is looked for, and revisions back from what was made. */
