@@ -1,7 +1,7 @@
 /** The replicas of one database as a coordinating client knows them: whom to ask first, and what still goes on. */
 
 import { Pace } from './pace.ts';
-import type { ReplicaCalls } from './replica-calls.ts';
+import type { HeldDocument, ReplicaCalls, RevisionDocument } from './replica-calls.ts';
 
 /** What went wrong with one replica; the request may have succeeded all the same. */
 export interface ReplicaFault {
@@ -33,6 +33,12 @@ export class ReplicaGroup {
 
   replica(name: string): ReplicaCalls {
     return this.#replicas.get(name)!;
+  }
+
+  /** To be sent on: what was read shows attachments without their contents. */
+  whole({ document, from }: HeldDocument): Promise<RevisionDocument> | RevisionDocument {
+    if (document._attachments === undefined) return document;
+    return this.replica(from).revision(document._id, document._rev);
   }
 
   /** The quickest first. */

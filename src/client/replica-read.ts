@@ -22,7 +22,7 @@ import {
   startRead,
 } from '../leaderless/read-coordinator.ts';
 import { QuorumError } from './quorum-error.ts';
-import type { HeldDocument, RevisionDocument } from './replica-calls.ts';
+import type { HeldDocument } from './replica-calls.ts';
 import type { ReplicaGroup } from './replica-group.ts';
 import { digest128 } from './sha256.ts';
 
@@ -139,18 +139,12 @@ class ReadRound {
   async #send({ grave, revisions, to }: Repair<HeldDocument>): Promise<void> {
     try {
       const replica = this.#group.replica(to);
-      for (const held of revisions) await replica.insert(await this.#whole(held));
+      for (const held of revisions) await replica.insert(await this.#group.whole(held));
       if (grave.length > 0) await replica.hearGraves(this.#id);
       this.#take(addReadReply(this.#state, { kind: 'repaired', from: to, revisions, grave }));
     } catch (error) {
       this.#errors.set(to, error);
       this.#group.tellFault({ replica: to, during: 'repair', error });
     }
-  }
-
-  /** What was read shows attachments without their contents. */
-  #whole({ document, from }: HeldDocument): Promise<RevisionDocument> | RevisionDocument {
-    if (document._attachments === undefined) return document;
-    return this.#group.replica(from).revision(this.#id, document._rev);
   }
 }

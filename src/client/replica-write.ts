@@ -7,10 +7,12 @@
  *
  * One replica is asked first, as Voldemort's clients do, because somebody must know whether the base is still the latest:
  * if it is not, that is a conflict and nothing was written. The others are then asked to make the same edit, which is the
- * same revision there, as its id follows from what it says; who cannot make it is sent it. A replica that does not answer
- * keeps nobody waiting, and has missed a write: no hint is kept for it, as a client's memory is not durable.
+ * same revision there, as its id follows from what it says; who cannot make it is sent it, with how merges before it ended
+ * branches. A replica that does not answer keeps nobody waiting, and has missed a write: no hint is kept for it, as a
+ * client's memory is not durable.
  */
 
+import { hasDerivedForm } from '../document/tree-projection.ts';
 import { assert } from '../errors.ts';
 import {
   addWriteReply,
@@ -148,7 +150,7 @@ class WriteRound {
       return this.#reply({ from: replica.name, kind: answer.kind });
     }
     try {
-      await replica.insert(await this.#group.replica(made.by).revision(this.#edit._id, made.revision));
+      await this.#send(replica, made);
       this.#errors.delete(replica.name);
       this.#reply({ from: replica.name, kind: 'durable' });
     } catch (error) {
@@ -156,6 +158,22 @@ class WriteRound {
       this.#group.tellFault({ replica: replica.name, during: 'write', error });
       this.#reply({ from: replica.name, kind: isNowhere(error) ? 'refused' : 'unknown' });
     }
+  }
+
+  /**
+   * Where merges came before, how they end the branches that they took in goes along: one that has not heard of the merge would show
+   * these, alive, beside what was made, or merge them with it. An end does not say of which merge it is, and one that came since
+   * may have ended other branches, so all leaves go along then.
+   */
+  async #send(replica: ReplicaCalls, { by, revision }: Made): Promise<void> {
+    const maker = this.#group.replica(by);
+    const { held } = await maker.holding(this.#edit._id);
+    const document = await maker.revision(this.#edit._id, revision);
+    const ends = held.filter((leaf) => hasDerivedForm(leaf.revision));
+    if (ends.length === 0) return replica.insert(document);
+    const others = held.filter((leaf) => !ends.includes(leaf) && leaf.revision !== revision);
+    const whole = await Promise.all(others.map((leaf) => this.#group.whole(leaf)));
+    await replica.insertTogether([...ends.map((end) => end.document), document, ...whole]);
   }
 
   #reply(reply: WriteReply): void {

@@ -35,6 +35,12 @@ async function join(database: Database, revisions: readonly WholeRevision[]): Pr
   });
 }
 
+function shownLeaves(database: Database): readonly string[] {
+  return database
+    .readOpenRevisions('x', 'all')
+    .map((leaf) => (leaf.kind === 'found' ? leaf.document.revision : leaf.revision));
+}
+
 describe('What a turn has made, on its way to another replica', () => {
   it('ends what a merge before it has taken in, where nobody has heard of the merge', async () => {
     const source = await openLeaderlessDatabase();
@@ -54,12 +60,19 @@ describe('What a turn has made, on its way to another replica', () => {
     const target = await openLeaderlessDatabase();
     await target.insert([ours, theirs, merged]);
     await join(target, await sentBy(source, `3-${merge}`, false));
-    const leaves = (database: Database) =>
-      database
-        .readOpenRevisions('x', 'all')
-        .map((leaf) => (leaf.kind === 'found' ? leaf.document.revision : leaf.revision));
-    expect(leaves(target)).toEqual(leaves(source));
+    expect(shownLeaves(target)).toEqual(shownLeaves(source));
     expect(target.leaderless?.tree.sums(0, [0])).toEqual(source.leaderless?.tree.sums(0, [0]));
+  });
+
+  it('is not merged once more with what a merge before it has taken in, where nobody has heard of the merge', async () => {
+    const first = arrival('x', 1, [root], {});
+    const source = await openLeaderlessDatabase({ resolver: 'merge' });
+    await source.insert([first, ours, merged, theirs]);
+    const target = await openLeaderlessDatabase({ resolver: 'merge' });
+    await target.insert([first, theirs]);
+    await join(target, await sentBy(source, `3-${merge}`, false));
+    expect(bodyValue(target, 'x')).toEqual(bodyValue(source, 'x'));
+    expect(shownLeaves(target)).toEqual(shownLeaves(source));
   });
 
   it('is alone where nothing was merged', async () => {

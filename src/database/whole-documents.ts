@@ -3,6 +3,7 @@
  * are those of the tree that CouchDB's clients see, so that a merge arrives as one also without its other parents.
  */
 
+import type { AttachmentStub } from '../document/document.ts';
 import { type Digest, digestOf, generationOf, type Revision, revisionOf } from '../document/revision.ts';
 import { nodeOf, type RevisionGraph } from '../document/revision-graph.ts';
 import { pathOf, pathOfDerived } from '../document/revision-path.ts';
@@ -12,7 +13,7 @@ import { keyKinds } from '../store/keys.ts';
 import { recordOf } from './edited-revision.ts';
 import type { AttachmentEdit, DocumentRevision, ReplicatedRevision } from './model.ts';
 import { type DocumentContext, readOpenRevisions } from './reads.ts';
-import { decodeHead, decodeSoleLeaf } from './records.ts';
+import { decodeHead, decodeSoleLeaf, type Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
 /** A revision that needs nothing but the contents of its attachments, which it names by their digests. */
@@ -54,8 +55,9 @@ export function wholeDocument(
 }
 
 /**
- * What a turn has just made of a document, and how the branches end that merges right before it took in: a replica that has not
- * heard of such a merge would show them, alive, beside what was made from it. Empty when the body is not kept any more.
+ * What a turn has just made of a document, behind how the branches end that merges right before it took in: a replica that has not
+ * heard of such a merge would show them, alive, beside what was made from it, or merge them with it where a rule settles
+ * siblings. Empty when the body is not kept any more.
  */
 export function wholeRevisionsInTurn(
   turn: Turn,
@@ -63,12 +65,14 @@ export function wholeRevisionsInTurn(
   revision: Revision,
   digest: Digest,
 ): readonly WholeRevision[] {
-  const made = wholeRevisionInTurn(turn, id, revision);
-  const graph = turn.head(id)?.graph;
-  if (made === undefined || graph === undefined) return [];
+  const head = turn.head(id);
+  const made = head && wholeRevisionInTurn(turn, head, revision);
+  if (head === undefined || made === undefined) return [];
+  const { graph } = head;
+  if (graph.nodes.length === 1) return [made];
   // Nodes are in falling order, so most histories need no second look.
   const hasMerge = graph.nodes.slice(0, recentNodes).some(({ parents }) => parents.length > 1);
-  return hasMerge ? [made, ...endedBranches(graph, made, digest)] : [made];
+  return hasMerge ? [...endedBranches(graph, made, digest), made] : [made];
 }
 
 /** Nodes among which a merge is looked for, and revisions back from what was made. */
@@ -97,26 +101,31 @@ function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest
 
 const emptyBody = new TextEncoder().encode('{}');
 
-function wholeRevisionInTurn(turn: Turn, id: string, revision: Revision): WholeRevision | undefined {
-  const head = turn.head(id);
-  if (head === undefined) return undefined;
+function wholeRevisionInTurn(turn: Turn, head: Head, revision: Revision): WholeRevision | undefined {
   const node = nodeOf(head.graph, revision);
   const record = node && recordOf(turn, head, revision);
   if (node === undefined || record === undefined) return undefined;
+  const { attachments, body, stamp } = record;
   const { deleted, parents } = node;
-  const path = pathOf(head.graph, revision);
-  return wholeRevision({ id, revision, path, deleted, ...(parents.length > 1 && { parents }), ...record });
+  return {
+    ...{ id: head.id, revision, deleted, body, attachments: attachments.map(stored) },
+    path: pathOf(head.graph, revision),
+    ...(parents.length > 1 && { parents }),
+    ...(stamp && { stamp }),
+  };
 }
 
 function wholeRevision(document: DocumentRevision): WholeRevision {
   const { attachments, body, deleted, id, parents, path, revision, stamp } = document;
-  const stored = attachments.map(({ name, contentType, blob, digest, length, revpos }) => {
-    return { kind: 'stored', name, contentType, revpos, blob: { blob, digest, length } } as const;
-  });
   return {
-    ...{ id, revision, deleted, body, attachments: stored },
+    ...{ id, revision, deleted, body, attachments: attachments.map(stored) },
     path: path ?? { start: generationOf(revision), ids: [digestOf(revision)] },
     ...(parents && { parents }),
     ...(stamp && { stamp }),
   };
+}
+
+function stored(stub: AttachmentStub): WholeRevision['attachments'][number] {
+  const { name, contentType, blob, digest, length, revpos } = stub;
+  return { kind: 'stored', name, contentType, revpos, blob: { blob, digest, length } };
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, connectReplicas, QuorumError, RequestError } from '../../src/client/client.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
 import { createLeaderless } from './leaderless-cluster.ts';
+import { ask } from './single-leader-cluster.ts';
 
 const harness = openHarness();
 let nodes: readonly TestNode[];
@@ -20,12 +21,8 @@ interface Cart {
 }
 
 /** What was missed comes back by reading alone: hints and anti-entropy are off. */
-async function createCarts(name: string): Promise<void> {
-  return createLeaderless(nodes, name, 'n=3&hints=false&anti_entropy=false');
-}
-
-async function cartsOf(name: string, settings: object = {}) {
-  await createCarts(name);
+async function cartsOf(name: string, settings: object = {}, query = '') {
+  await createLeaderless(nodes, name, `n=3&hints=false&anti_entropy=false${query}`);
   const urls = Object.fromEntries(nodes.map((node) => [node.name, node.url]));
   return connectReplicas(urls).database<Cart>(name, { timeoutMs: 2_000, ...settings });
 }
@@ -248,5 +245,56 @@ describe('While a replica is away', () => {
     } finally {
       process.kill(nodes[0]!.pid, 'SIGCONT');
     }
+  });
+});
+
+describe('On a merge that a replica has not heard of', () => {
+  /** n3 knows one of two branches; n1 and n2 know both, and merged them. Gives the merge. */
+  async function mergedWithoutThird(database: string) {
+    const carts = await cartsOf(database, {}, '&resolver=merge');
+    const root = await putEverywhere(carts, { _id: 'anna', items: [] });
+    const written = (node: TestNode, body: object, query = '') =>
+      ask('PUT', `${node.url}/${database}/anna?coordinator=client${query}`, body);
+    const [first, second] = nodes as [TestNode, TestNode];
+    const branches = [];
+    for (const [node, mark] of [
+      ...([
+        [first, 'here'],
+        [third, 'there'],
+      ] as const),
+    ]) {
+      const body = { _rev: root.rev, items: [], [mark]: 1 };
+      const made = await written(node, body);
+      const rev = String(made?.json.rev);
+      const _revisions = { start: 2, ids: [rev, root.rev].map((each) => each.slice(2)) };
+      branches.push({ ...body, _rev: rev, _revisions });
+    }
+    for (const node of [first, second]) {
+      for (const branch of branches) await written(node, branch, '&new_edits=false');
+    }
+    const { document } = await connectReplicas({ n1: first.url }).database<Cart>(database).get('anna');
+    expect(document).toMatchObject({ _rev: expect.stringMatching(/^3-/), here: 1, there: 1 });
+    expect(await leavesOn(third, database, 'anna')).toEqual([branches[1]!._rev]);
+    const alone = connectReplicas({ n3: third.url }).database<Cart>(database);
+    return { carts, merge: document!, alone };
+  }
+
+  test('a deletion brings it what the merge took in as ended, and nothing is back there', async () => {
+    const { alone, carts, merge } = await mergedWithoutThird('merged-deleted');
+    await carts.remove(merge, { w: 3 });
+    expect(await alone.get('anna')).toMatchObject({ document: undefined, siblings: [] });
+  });
+
+  test('nor is it a sibling of an edit, or merged with it once more', async () => {
+    const { alone, carts, merge } = await mergedWithoutThird('merged-edited');
+    const { _id, _rev } = merge;
+    // Without what the ended branch had added.
+    const edited = await carts.put({ _id, _rev, items: ['bread'] }, { w: 3 });
+    expect(await alone.get('anna')).toMatchObject({
+      document: { _id, _rev: edited.rev, items: ['bread'] },
+      siblings: [],
+    });
+    const everywhere = await Promise.all(nodes.map((node) => leavesOn(node, 'merged-edited', 'anna')));
+    for (const leaves of everywhere) expect([...leaves].sort()).toEqual([...everywhere[0]!].sort());
   });
 });
