@@ -24,7 +24,7 @@ import type { DocumentEdit, EditOutcome, ReplicatedRevision } from './model.ts';
 import { forgetBodies, placeWinner, settle } from './placing.ts';
 import type { QuarantinedRevision } from './quarantine.ts';
 import type { BodyRecord, Head } from './records.ts';
-import { settleSiblings } from './siblings.ts';
+import { settleSiblings, settlingTogether } from './siblings.ts';
 import type { Turn } from './turn.ts';
 
 export interface ApplySettings {
@@ -89,6 +89,17 @@ export function applyReplicated(
   if (isBuried) leaveQuarantine(turn, arrival);
   settleSiblings(turn, id, settings);
   return written;
+}
+
+/** Joins revisions that came together, in their order; siblings are settled once all of them are there. */
+export function applyTogether(
+  turn: Turn,
+  arrivals: readonly ReplicatedRevision[],
+  settings: ApplySettings,
+): EditOutcome[] {
+  return settlingTogether(turn, settings, () =>
+    arrivals.map((arrival) => applyReplicated(turn, arrival, settings)),
+  );
 }
 
 /** Joins a revision that was in quarantine, merged with the tombstone that it was not made from. */

@@ -6,7 +6,7 @@
 import type { Revision } from '../document/revision.ts';
 import { tombstonesGraph } from '../replication/graves.ts';
 import { keyName } from '../store/keys.ts';
-import { applyReplicated } from './apply.ts';
+import { applyTogether } from './apply.ts';
 import type { Database } from './database.ts';
 import { applyBurial } from './forgetting.ts';
 import { committedOf } from './leaderless.ts';
@@ -39,7 +39,7 @@ export function joinedReader(
 ): DocumentReader {
   const { operations } = database.preview((turn) => {
     buryInTurn(turn, forgotten);
-    for (const revision of revisions) applyReplicated(turn, revision, database.applySettings());
+    applyTogether(turn, revisions, database.applySettings());
     return turn.finish();
   });
   const committed = committedOf(database);

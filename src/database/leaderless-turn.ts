@@ -75,6 +75,8 @@ export class LeaderlessTurn {
   readonly #idDigests = new Map<string, string>();
   /** Digests of ids whose leaves are in the sums as they will be. */
   readonly #accounted = new Set<string>();
+  /** Ids of documents whose siblings are settled later; undefined: each at once. */
+  #unsettled: Set<string> | undefined;
   #seen: StampTime;
   #strays: number;
   #quarantine: TurnQuarantine | undefined;
@@ -92,6 +94,26 @@ export class LeaderlessTurn {
   /** What becomes of siblings. */
   get resolver(): LeaderlessSettings['resolver'] {
     return this.#context.resolver();
+  }
+
+  /** Runs work in which siblings are left as they are; gives whose they are. */
+  withSiblingsLeft<Result>(work: () => Result): {
+    readonly result: Result;
+    readonly unsettled: ReadonlySet<string>;
+  } {
+    const unsettled = new Set<string>();
+    this.#unsettled = unsettled;
+    try {
+      return { result: work(), unsettled };
+    } finally {
+      this.#unsettled = undefined;
+    }
+  }
+
+  /** Whether siblings of a document are to be left for later. */
+  leavesSiblings(id: string): boolean {
+    this.#unsettled?.add(id);
+    return this.#unsettled !== undefined;
   }
 
   get quarantine(): TurnQuarantine {

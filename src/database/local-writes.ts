@@ -7,7 +7,7 @@ import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { ApplySettings } from './apply.ts';
-import { applyEdit, applyPurge, applyReplicated } from './apply.ts';
+import { applyEdit, applyPurge, applyTogether } from './apply.ts';
 import type { Blobs } from './blobs.ts';
 import { applyLocal } from './local-documents.ts';
 import type { BlobReference, DocumentEdit, EditOutcome, PurgeOutcome, ReplicatedRevision } from './model.ts';
@@ -39,13 +39,13 @@ export class LocalWrites implements Writes {
   }
 
   edit(edits: readonly DocumentEdit[]): Promise<EditOutcome[]> {
-    return this.#inParts(edits, (turn, edit) => applyEdit(turn, edit, this.#context.settings()));
+    return this.#inParts(edits, (turn, part) =>
+      part.map((edit) => applyEdit(turn, edit, this.#context.settings())),
+    );
   }
 
   insert(revisions: readonly ReplicatedRevision[]): Promise<EditOutcome[]> {
-    return this.#inParts(revisions, (turn, revision) => {
-      return applyReplicated(turn, revision, this.#context.settings());
-    });
+    return this.#inParts(revisions, (turn, part) => applyTogether(turn, part, this.#context.settings()));
   }
 
   purge(request: ReadonlyMap<string, readonly string[]>): Promise<PurgeOutcome> {
@@ -70,15 +70,15 @@ export class LocalWrites implements Writes {
 
   async #inParts<Write extends { readonly id: string }>(
     writes: readonly Write[],
-    apply: (turn: Turn, write: Write) => EditOutcome,
+    apply: (turn: Turn, part: readonly Write[]) => EditOutcome[],
   ): Promise<EditOutcome[]> {
     if (writes.length <= WRITES_PER_TASK) {
-      return this.#context.submit((turn) => writes.map((write) => apply(turn, write)));
+      return this.#context.submit((turn) => apply(turn, writes));
     }
     const parts: Promise<EditOutcome[]>[] = [];
     for (let at = 0; at < writes.length; at += WRITES_PER_TASK) {
       const part = writes.slice(at, at + WRITES_PER_TASK);
-      parts.push(this.#context.submit((turn) => part.map((write) => apply(turn, write))));
+      parts.push(this.#context.submit((turn) => apply(turn, part)));
     }
     return joinParts(await Promise.allSettled(parts), writes);
   }

@@ -8,14 +8,28 @@ import { settle } from './placing.ts';
 import type { Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
+interface SettleSettings {
+  readonly digest: Digest;
+  readonly revisionsLimit: number;
+}
+
+/**
+ * Runs work that joins what belongs together, and settles siblings only then: after the first of two revisions a branch that
+ * the second one ends would be merged in, and what was taken out of the document would be in it again.
+ */
+export function settlingTogether<Result>(turn: Turn, settings: SettleSettings, work: () => Result): Result {
+  const { leaderless } = turn;
+  if (leaderless === undefined) return work();
+  const { result, unsettled } = leaderless.withSiblingsLeft(work);
+  for (const id of unsettled) settleSiblings(turn, id, settings);
+  return result;
+}
+
 /** Adds the merge that the rule makes of a document's leaves, if it makes one; readers see it as any other change. */
-export function settleSiblings(
-  turn: Turn,
-  id: string,
-  settings: { readonly digest: Digest; readonly revisionsLimit: number },
-): void {
+export function settleSiblings(turn: Turn, id: string, settings: SettleSettings): void {
   const rule = turn.leaderless?.resolver;
   if (rule === undefined || rule === 'siblings') return;
+  if (turn.leaderless?.leavesSiblings(id) === true) return;
   const head = turn.head(id);
   if (head === undefined || head.graph.leaves.length < 2) return;
   // A revision of the last generation can have no child; it takes a hostile replicator to make one.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Revision } from '../document/revision.ts';
 import { digest128 } from '../runtime/digest.ts';
-import { applyEdit, applyReplicated } from './apply.ts';
+import { applyEdit, applyTogether } from './apply.ts';
 import type { Database } from './database.ts';
 import { arrival, bodyValue, edit, openLeaderlessDatabase } from './test-database.ts';
 import { type WholeRevision, wholeRevisionsInTurn } from './whole-documents.ts';
@@ -30,9 +30,7 @@ async function sentBy(
 }
 
 async function join(database: Database, revisions: readonly WholeRevision[]): Promise<void> {
-  await database.submit((turn) => {
-    for (const revision of revisions) applyReplicated(turn, revision, database.applySettings());
-  });
+  await database.submit((turn) => applyTogether(turn, revisions, database.applySettings()));
 }
 
 function shownLeaves(database: Database): readonly string[] {
@@ -64,16 +62,20 @@ describe('What a turn has made, on its way to another replica', () => {
     expect(target.leaderless?.tree.sums(0, [0])).toEqual(source.leaderless?.tree.sums(0, [0]));
   });
 
-  it('is not merged once more with what a merge before it has taken in, where nobody has heard of the merge', async () => {
-    const first = arrival('x', 1, [root], {});
-    const source = await openLeaderlessDatabase({ resolver: 'merge' });
-    await source.insert([first, ours, merged, theirs]);
-    const target = await openLeaderlessDatabase({ resolver: 'merge' });
-    await target.insert([first, theirs]);
-    await join(target, await sentBy(source, `3-${merge}`, false));
-    expect(bodyValue(target, 'x')).toEqual(bodyValue(source, 'x'));
-    expect(shownLeaves(target)).toEqual(shownLeaves(source));
-  });
+  it.each(['as it is sent', 'in another order'])(
+    'is not merged once more with what a merge before it has taken in, where nobody has heard of the merge, %s',
+    async (order) => {
+      const first = arrival('x', 1, [root], {});
+      const source = await openLeaderlessDatabase({ resolver: 'merge' });
+      await source.insert([first, ours, merged, theirs]);
+      const target = await openLeaderlessDatabase({ resolver: 'merge' });
+      await target.insert([first, theirs]);
+      const sent = await sentBy(source, `3-${merge}`, false);
+      await join(target, order === 'as it is sent' ? sent : sent.toReversed());
+      expect(bodyValue(target, 'x')).toEqual(bodyValue(source, 'x'));
+      expect(shownLeaves(target)).toEqual(shownLeaves(source));
+    },
+  );
 
   it('is alone where nothing was merged', async () => {
     const source = await openLeaderlessDatabase();

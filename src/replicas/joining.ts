@@ -1,6 +1,6 @@
 /** Joins into the own replica what others have, contents of attachments first. */
 
-import { applyReplicated } from '../database/apply.ts';
+import { applyTogether } from '../database/apply.ts';
 import { committedOf } from '../database/leaderless.ts';
 import type { WholeRevision } from '../database/whole-documents.ts';
 import type { Revision } from '../document/revision.ts';
@@ -45,9 +45,7 @@ export class Joining {
   async joinHere({ database }: Joinable, revisions: readonly WholeRevision[]): Promise<JoinOutcome> {
     try {
       const settings = database.applySettings();
-      const outcomes = await database.submit((turn) =>
-        revisions.map((revision) => applyReplicated(turn, revision, settings)),
-      );
+      const outcomes = await database.submit((turn) => applyTogether(turn, revisions, settings));
       const failed = outcomes.filter((outcome) => outcome.kind === 'failed');
       if (failed.some(({ error }) => error.code === 'missing_stub')) return 'not_now';
       return failed.length === 0 ? 'durable' : 'rejected';

@@ -9,7 +9,7 @@
  * A turn of the own database, its fsync, and the way to the others and back run beside each other.
  */
 
-import { applyEdit, applyReplicated } from '../database/apply.ts';
+import { type ApplySettings, applyEdit, applyTogether } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
 import type {
   BlobReference,
@@ -58,12 +58,12 @@ export class QuorumWrites implements Writes {
     if (options.coordinator === 'client') return this.#context.local.edit(edits, options);
     const set = this.#set();
     if (!set.isWhole) await this.#recall(set, edits);
-    const outcomes = await this.#inParts(edits, options, applyEdit);
+    const outcomes = await this.#inParts(edits, options, applyEdits);
     const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
     if (unknown.length === 0) return outcomes;
     const again = unknown.map((at) => edits[at]!);
     await this.#context.catchUp(set, [...new Set(again.map(({ id }) => id))]);
-    const second = await this.#inParts(again, options, applyEdit);
+    const second = await this.#inParts(again, options, applyEdits);
     for (const [index, at] of unknown.entries()) outcomes[at] = second[index]!;
     return outcomes;
   }
@@ -76,7 +76,7 @@ export class QuorumWrites implements Writes {
 
   insert(revisions: readonly ReplicatedRevision[], options: WriteOptions): Promise<EditOutcome[]> {
     if (options.coordinator === 'client') return this.#context.local.insert(revisions, options);
-    return this.#inParts(revisions, options, applyReplicated);
+    return this.#inParts(revisions, options, applyTogether);
   }
 
   purge(request: PurgeRequest): Promise<PurgeOutcome> {
@@ -159,7 +159,7 @@ export class QuorumWrites implements Writes {
       };
       const settled = database.submit((turn) => {
         const applySettings = database.applySettings();
-        outcomes = writes.map((write) => apply(turn, write, applySettings));
+        outcomes = apply(turn, writes, applySettings);
         made = outcomes.flatMap((outcome) => {
           if (outcome.kind === 'failed') return [];
           return wholeRevisionsInTurn(turn, outcome.id, outcome.revision, applySettings.digest);
@@ -180,7 +180,10 @@ export class QuorumWrites implements Writes {
   }
 }
 
-type Apply<Write> = (turn: Turn, write: Write, settings: Parameters<typeof applyEdit>[2]) => EditOutcome;
+type Apply<Write> = (turn: Turn, writes: readonly Write[], settings: ApplySettings) => EditOutcome[];
+
+const applyEdits: Apply<DocumentEdit> = (turn, edits, settings) =>
+  edits.map((edit) => applyEdit(turn, edit, settings));
 
 interface Asked {
   readonly set: ReplicaSet;

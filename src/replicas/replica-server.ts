@@ -6,6 +6,7 @@
 
 import { applyReplicated } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
+import { settlingTogether } from '../database/siblings.ts';
 import type { Turn } from '../database/turn.ts';
 import type { WholeRevision } from '../database/whole-documents.ts';
 import { revisionOf } from '../document/revision.ts';
@@ -130,7 +131,9 @@ export class ReplicaServer {
     try {
       const settings = database.applySettings();
       const verdicts = await database.submit((turn) =>
-        arrivals.map((arrival) => joinRevision(turn, arrival, settings)),
+        settlingTogether(turn, settings, () =>
+          arrivals.map((arrival) => joinRevision(turn, arrival, settings)),
+        ),
       );
       const stoodIn = arrivals.filter(
         ({ owner }, at) => owner !== undefined && verdicts[at]?.kind === 'kept',
