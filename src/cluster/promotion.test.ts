@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { asIndex, asTerm } from '../single-leader/entry.ts';
 import type { Group, GroupStatus } from './group.ts';
 import type { SurveyedMember } from './group-administration.ts';
@@ -12,8 +12,8 @@ const status = {
     commit: 90,
     lastIndex: 100,
     lastTerm: 4,
-    fencedOut: false,
-    members: [{ name: 'n2', kind: 'voter' }],
+    ...{ role: 'follower', stopped: false, fencedOut: false },
+    members: [{ id: 'n2#bb', name: 'n2', kind: 'voter' }],
   },
 } as unknown as GroupStatus;
 
@@ -97,22 +97,52 @@ it('is not forced while a majority answers, and says what does it instead', asyn
   expect(asked).toEqual([]);
 });
 
-it('says before that a node cannot lead', async () => {
-  const witness = { members: [{ name: 'n2', kind: 'witness' }] } as unknown as GroupStatus;
-  const { group } = groupOf([], witness);
-  const dry = await promoteHere(group, { dryRun: true, force: false }, 'elected');
-  expect(dry).toMatchObject({ ok: false, refused: 'n2 is no voter, but a witness: promote one that is.' });
+const witness = { members: [{ id: 'n2#bb', name: 'n2', kind: 'witness' }] } as unknown as GroupStatus;
+const learner = { members: [{ id: 'n2#bb', name: 'n2', kind: 'learner' }] } as unknown as GroupStatus;
+const voters = [{ id: 'n1#aa', name: 'n1', kind: 'voter' }] as unknown as GroupStatus['members'];
+const otherDisk = { members: [{ id: 'n2#cc', name: 'n2', kind: 'voter' }] } as unknown as GroupStatus;
+const noMember = 'n2 is no member of the cluster: name a voter.';
+
+describe.each([
+  { who: 'a witness', own: witness, reason: 'n2 is a witness, which cannot lead: name a voter.' },
+  {
+    ...{ who: 'a learner', own: learner },
+    reason:
+      'n2 is a learner, which cannot lead: make it a voter first, with "tercet node promote n2", or name one.',
+  },
+  {
+    ...{
+      who: 'a leader that removes itself',
+      own: { role: 'leader', leader: 'n2', members: voters } as const,
+    },
+    reason: 'n2 leads only until its own removal is committed: name a voter.',
+  },
+  {
+    ...{ who: 'one that a majority went on without', own: { fencedOut: true } },
+    reason: 'A majority went on without n2: it is taken in again by itself.',
+  },
+  { who: 'a stranger', own: { members: voters }, code: 'not_found', reason: noMember },
+  { who: 'one on a disk that is no member', own: otherDisk, code: 'not_found', reason: noMember },
+  {
+    ...{ who: 'one that has stopped', own: { stopped: true, members: [] }, code: 'service_unavailable' },
+    reason: 'n2 takes no part in the cluster at the moment, and its log says why: name another node.',
+  },
+])('$who', ({ own, code = 'precondition_failed', reason }) => {
+  it.each([true, false])('is not promoted, and a dry run says so before (forced: %s)', async (isForced) => {
+    const { group, asked } = groupOf([member('n1', false), member('n2', true), member('n3', false)], own);
+    const wish = { dryRun: false, force: isForced };
+    const dry = await promoteHere(group, { ...wish, dryRun: true }, 'elected');
+    expect(dry).toMatchObject({ ok: false, dry_run: true, refused: reason });
+    await expect(promoteHere(group, wish, 'elected')).rejects.toMatchObject({ code, reason });
+    expect(asked).toEqual([]);
+  });
 });
 
-it('is not forced on a node that could not lead', async () => {
-  const witness = groupOf([
-    member('n1', false),
-    member('n2', true, { kind: 'witness' }),
-    member('n3', false),
-  ]);
-  await expect(promoteHere(witness.group, force, 'elected')).rejects.toThrow('n2 is no voter, but a witness');
-  const stranger = groupOf([member('n1', false)]);
-  await expect(promoteHere(stranger.group, force, 'elected')).rejects.toThrow('n2 is no voter:');
-  const fenced = groupOf([member('n1', false), member('n2', true)], { fencedOut: true });
-  await expect(promoteHere(fenced.group, force, 'elected')).rejects.toThrow('A majority went on without n2');
+it('a node that is no voter any more, and has not heard of it, is told so', async () => {
+  const { group } = groupOf([], { leader: 'n1' });
+  group.promote = async () => 'no_voter';
+  await expect(promoteHere(group, { dryRun: false, force: false }, 'elected')).rejects.toMatchObject({
+    code: 'precondition_failed',
+    reason: 'n2 is no voter as the cluster has it now: see who the members are, and name one.',
+  });
 });

@@ -9,7 +9,7 @@
  */
 
 import type { LeaderChoice } from '../config.ts';
-import { failure } from '../errors.ts';
+import { failure, type TercetError } from '../errors.ts';
 import { majorityOf } from '../replication/quorum.ts';
 import type { Group, GroupStatus } from './group.ts';
 import type { SurveyedMember } from './group-administration.ts';
@@ -23,35 +23,31 @@ export interface PromotionWish {
 const alone =
   'nothing committed; async writes that only the old leader has come back as branches when it does';
 
-/** @throws TercetError precondition_failed when it would be forced although it need not be, removed_from_cluster */
+/**
+ * Either it is done, or it is said what came of it; what cannot be is refused.
+ * @throws TercetError `precondition_failed`, `not_found`, `removed_from_cluster`, `service_unavailable`
+ */
 export async function promoteHere(
   group: Group,
   { dryRun, force }: PromotionWish,
   leaderChoice: LeaderChoice,
 ): Promise<object> {
   const status = group.status();
-  const { id, removal } = status;
+  const { id, removal, self } = status;
   // Nobody listens to it, so nobody would answer that forcing is not needed.
   if (removal !== undefined) throw failure('removed_from_cluster', removedText(id, removal));
-  if (!force) {
-    const plan = ordinaryPlan(status, leaderChoice);
-    const obstacle = whyNoCandidate(status, status.members);
-    if (dryRun) return { ok: obstacle === undefined, ...dryRunOf(obstacle), ...plan };
-    const outcome = await group.promote();
-    const ok = outcome === 'elected' || outcome === 'already_leader';
-    return { ok, outcome, ...plan, leader: group.status().leader };
+  const members = force ? await group.survey() : [];
+  const plan = force ? forcedPlan(status, members) : ordinaryPlan(status, leaderChoice);
+  const obstacle = whyNoCandidate(status) ?? (force ? whyNotForced(self, members) : undefined);
+  if (dryRun) {
+    const refused = obstacle === undefined ? {} : { refused: obstacle.reason };
+    return { ok: obstacle === undefined, dry_run: true, ...refused, ...plan };
   }
-  const members = await group.survey();
-  const plan = forcedPlan(status, members);
-  const obstacle = whyNotForced(status, members);
-  if (dryRun) return { ok: obstacle === undefined, ...dryRunOf(obstacle), ...plan };
-  if (obstacle !== undefined) throw failure('precondition_failed', obstacle);
-  const outcome = await group.forcePromotion([]);
-  return { ok: outcome === 'elected', outcome, ...plan, leader: group.status().leader };
-}
-
-function dryRunOf(obstacle: string | undefined): object {
-  return { dry_run: true, ...(obstacle && { refused: obstacle }) };
+  if (obstacle !== undefined) throw obstacle;
+  const outcome = force ? await group.forcePromotion([]) : await group.promote();
+  if (outcome === 'no_voter') throw failure('precondition_failed', noVoterNow(self));
+  const ok = outcome === 'elected' || outcome === 'already_leader';
+  return { ok, outcome, ...plan, leader: group.status().leader };
 }
 
 /** A leader that lives hands over when its successor has everything; an appointment does not wait for that. */
@@ -99,26 +95,47 @@ function uncommitted({ commit, lastIndex }: Pick<GroupStatus, 'commit' | 'lastIn
 }
 
 /** Undefined: it may lead. */
-function whyNoCandidate(
-  { self }: Pick<GroupStatus, 'self'>,
-  members: readonly Pick<SurveyedMember, 'name' | 'kind'>[],
-): string | undefined {
-  const own = members.find(({ name }) => name === self);
-  if (own?.kind === 'voter') return undefined;
-  return `${self} is no voter${own === undefined ? '' : `, but a ${own.kind}`}: promote one that is.`;
+function whyNoCandidate(status: GroupStatus): TercetError | undefined {
+  const { fencedOut, id, members, role, self, stopped } = status;
+  const refused = (reason: string) => failure('precondition_failed', reason);
+  if (stopped) {
+    return failure(
+      'service_unavailable',
+      `${self} takes no part in the cluster at the moment, and its log says why: name another node.`,
+    );
+  }
+  if (fencedOut) return refused(`A majority went on without ${self}: it is taken in again by itself.`);
+  // By its disk: who lost that has the name of a voter, and is none.
+  const kind = members.find((member) => member.id === id)?.kind;
+  switch (kind) {
+    case 'voter':
+      return undefined;
+    case 'learner':
+      return refused(
+        `${self} is a learner, which cannot lead: make it a voter first, with "tercet node promote ${self}", or name one.`,
+      );
+    case 'witness':
+      return refused(`${self} is a witness, which cannot lead: name a voter.`);
+    case undefined:
+      return role === 'leader'
+        ? refused(`${self} leads only until its own removal is committed: name a voter.`)
+        : failure('not_found', `${self} is no member of the cluster: name a voter.`);
+  }
 }
 
-/** Undefined: it may be forced. */
-function whyNotForced(
-  { self, fencedOut }: GroupStatus,
-  members: readonly SurveyedMember[],
-): string | undefined {
-  if (fencedOut) return `A majority went on without ${self}: it is taken in again by itself.`;
-  const noCandidate = whyNoCandidate({ self }, members);
-  if (noCandidate !== undefined) return noCandidate;
+/** It has not heard of that yet. */
+function noVoterNow(self: string): string {
+  return `${self} is no voter as the cluster has it now: see who the members are, and name one.`;
+}
+
+/** Undefined: nothing less will do. */
+function whyNotForced(self: string, members: readonly SurveyedMember[]): TercetError | undefined {
   const electors = members.filter(({ kind }) => kind !== 'learner');
   const reached = electors.filter(({ answers }) => answers);
   if (reached.length < majorityOf(electors.length)) return undefined;
   const names = reached.map(({ name }) => name).join(', ');
-  return `${reached.length} of ${electors.length} voters can be reached (${names}), which is a majority: use "tercet promote ${self}" without --force.`;
+  return failure(
+    'precondition_failed',
+    `${reached.length} of ${electors.length} voters can be reached (${names}), which is a majority: use "tercet promote ${self}" without --force.`,
+  );
 }

@@ -62,9 +62,10 @@ export function settle(
 async function settleUnknown(exchange: Exchange, cluster: ClusterServices, name: string): Promise<Settled> {
   await cluster.readBarrier().catch((cause: unknown) => {
     if (!(cause instanceof TercetError) || cause.code === 'removed_from_cluster') throw cause;
+    const advice = diskRefusal(exchange)?.reason ?? 'Try again.';
     throw failure(
       'no_leader',
-      'It cannot be told whether there is such a database: nobody leads. Try again.',
+      `It cannot be told whether there is such a database: no leader confirmed it. ${advice}`,
     );
   });
   return cluster.isInCatalog(name) ? ((await settleKnown(exchange, cluster, name)) ?? 'here') : 'here';
@@ -239,13 +240,19 @@ export async function goToLeader(
   }
 }
 
-/** A node whose disk takes no writes has left its part in the group, and does not know who leads. */
-function nobodyLeads({ services }: Exchange): TercetError {
+function nobodyLeads(exchange: Exchange): TercetError {
+  const refusal = diskRefusal(exchange);
+  if (refusal === undefined) return failure('no_leader');
+  return failure(refusal.code, `${refusal.reason} The write did not happen.`);
+}
+
+/** A node whose disk takes no writes has left its part in the group: it does not know who leads, or what is current. */
+function diskRefusal({ services }: Exchange): TercetError | undefined {
   const health = services.node.storeHealth();
-  if (health.kind === 'writable') return failure('no_leader');
+  if (health.kind === 'writable') return undefined;
   return failure(
     health.cause === 'disk_full' ? 'insufficient_storage' : 'disk_failure',
-    `The disk of this node takes no writes (${health.cause}), so it has no part in the cluster until it does; the write did not happen. Ask another node.`,
+    `The disk of this node takes no writes (${health.cause}), so it has no part in the cluster until it does: ask another node.`,
   );
 }
 
@@ -278,7 +285,7 @@ async function settleRead(exchange: Exchange, cluster: ClusterServices): Promise
   const level = exchange.query.get('consistency') ?? 'linearizable';
   const after = exchange.header('tercet-after');
   const give = giver(exchange, level);
-  if (after !== undefined) await reach(cluster, parseGroupPosition(after));
+  if (after !== undefined) await reach(exchange, cluster, parseGroupPosition(after));
   const given = await give(cluster);
   exchange.answerMark = {
     status: (status) => status,
@@ -299,11 +306,11 @@ function giver(exchange: Exchange, level: string): (cluster: ClusterServices) =>
   }
   switch (level) {
     case 'linearizable':
-      return linearizable;
+      return (cluster) => linearizable(exchange, cluster);
     case 'session':
       return () => Promise.resolve('session');
     case 'bounded':
-      return (cluster) => bounded(cluster, stalenessMsMax ?? 0);
+      return (cluster) => bounded(exchange, cluster, stalenessMsMax ?? 0);
     case 'eventual':
       return (cluster) => Promise.resolve(`eventual${shownStaleness(cluster.stalenessMs())}`);
     default:
@@ -314,21 +321,25 @@ function giver(exchange: Exchange, level: string): (cluster: ClusterServices) =>
   }
 }
 
-async function linearizable(cluster: ClusterServices): Promise<string> {
+async function linearizable(exchange: Exchange, cluster: ClusterServices): Promise<string> {
   const { by } = await cluster
     .readBarrier()
-    .catch(refused('It cannot be told whether this node is current.'));
+    .catch(refused(exchange, 'It cannot be told whether this node is current.'));
   return `linearizable;by=${by}`;
 }
 
 /** Too old to read as it is, the replica can still be brought up to date first. */
-async function bounded(cluster: ClusterServices, stalenessMsMax: number): Promise<string> {
+async function bounded(
+  exchange: Exchange,
+  cluster: ClusterServices,
+  stalenessMsMax: number,
+): Promise<string> {
   const stalenessMs = cluster.stalenessMs();
   if (stalenessMs !== undefined && stalenessMs <= stalenessMsMax) {
     return `bounded${shownStaleness(stalenessMs)}`;
   }
   const age = stalenessMs === undefined ? 'of unknown age' : `${Math.ceil(stalenessMs)} ms old`;
-  const { by } = await cluster.readBarrier().catch(refused(`What this node has is ${age}.`));
+  const { by } = await cluster.readBarrier().catch(refused(exchange, `What this node has is ${age}.`));
   return `linearizable;by=${by}`;
 }
 
@@ -336,18 +347,18 @@ function shownStaleness(stalenessMs: number | undefined): string {
   return stalenessMs === undefined ? '' : `;staleness-ms=${Math.ceil(stalenessMs)}`;
 }
 
-function reach(cluster: ClusterServices, position: GroupPosition): Promise<void> {
+function reach(exchange: Exchange, cluster: ClusterServices, position: GroupPosition): Promise<void> {
   return cluster
     .waitForPosition(position, positionWaitMs)
-    .catch(refused('This node has not got as far as Tercet-After says.'));
+    .catch(refused(exchange, 'This node has not got as far as Tercet-After says.'));
 }
 
 /** An operating error becomes a refusal that says what else could be asked for; a defect stays one. */
-function refused(reason: string): (cause: unknown) => never {
+function refused(exchange: Exchange, reason: string): (cause: unknown) => never {
   return (cause) => {
     if (!(cause instanceof TercetError) || cause.code === 'removed_from_cluster') throw cause;
-    const { reason: why } = cause;
-    throw failure('consistency_unavailable', `${reason} ${why} A weaker \`consistency\` may be available.`);
+    const why = [reason, cause.reason, diskRefusal(exchange)?.reason].filter(Boolean).join(' ');
+    throw failure('consistency_unavailable', `${why} A weaker \`consistency\` may be available.`);
   };
 }
 

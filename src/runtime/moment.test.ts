@@ -1,6 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { Moment } from './moment.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 it('What comes in one moment leaves at its end, in groups of what is alike, none of them too large', async () => {
   const sent: string[] = [];
@@ -19,4 +23,24 @@ it('What comes in one moment leaves at its end, in groups of what is alike, none
   moment.add('x', 'x', 9, 1);
   await setImmediate();
   expect(sent).toEqual(['x: 9']);
+});
+
+it('a group that cannot be sent keeps none of the others from being sent, and what it threw is not swallowed', () => {
+  // Thrown for real at the end of a moment, it would end the process that runs the tests.
+  vi.useFakeTimers({ toFake: ['setImmediate'] });
+  const sent: string[] = [];
+  const moment = new Moment<string, number>({
+    ...{ itemsMax: 2, bytesMax: 100 },
+    send: (common, items) => {
+      if (common === 'broken') throw new Error(`${common}: ${items.join(' ')}`);
+      sent.push(`${common}: ${items.join(' ')}`);
+    },
+  });
+  const names = ['x', 'broken', 'broken', 'x', 'y', 'broken', 'z'];
+  for (const [item, name] of names.entries()) moment.add(name, name, item, 1);
+  expect(() => vi.runAllTimers()).toThrow('broken');
+  expect(sent.splice(0)).toEqual(['x: 0 3', 'y: 4', 'z: 6']);
+  moment.add('x', 'x', 7, 1);
+  vi.runAllTimers();
+  expect(sent).toEqual(['x: 7']);
 });

@@ -146,6 +146,42 @@ describe('a read', () => {
     group.confirmedBy = undefined;
     const { status, json } = await app.request('GET', '/unheard/doc');
     expect([status, json.error]).toEqual([503, 'no_leader']);
+    expect(json.reason).toContain('no leader confirmed it. Try again.');
+  });
+});
+
+describe('a read at a node that has no part in the group because its disk is full', () => {
+  let full: Awaited<ReturnType<typeof startFakeNode>>;
+  beforeAll(async () => {
+    const storeHealth = () => ({ kind: 'read_only', cause: 'disk_full', detail: '' }) as const;
+    full = await startFakeNode('n1', { storeHealth });
+    expect((await full.app.request('PUT', '/ledger?strategy=single-leader')).status).toBe(201);
+    full.group.confirmedBy = undefined;
+  });
+  afterAll(() => full.app.close());
+
+  it.each([
+    ['/ledger', 'consistency_unavailable', /whether this node is current\. No leader .* A weaker `cons/],
+    [
+      '/ledger?consistency=bounded&max_staleness_ms=1',
+      'consistency_unavailable',
+      /of unknown age\. No leader /,
+    ],
+    ['/unheard', 'no_leader', /whether there is such a database: no leader /],
+  ])('says that, and whom to ask: %s', async (path, error, reason) => {
+    const { status, json } = await full.app.request('GET', path);
+    expect([status, json.error]).toEqual([503, error]);
+    expect(json.reason).toMatch(reason);
+    expect(json.reason).toContain(
+      'The disk of this node takes no writes (disk_full), so it has no part in the cluster until it does: ask another node.',
+    );
+  });
+
+  it('says that of a position that it has not got to as well', async () => {
+    const { json } = await full.app.request('GET', '/ledger', undefined, { 'tercet-after': '4-101' });
+    expect(json.reason).toMatch(
+      /^This node has not got as far as Tercet-After says\. .* The disk .* ask another node/,
+    );
   });
 });
 

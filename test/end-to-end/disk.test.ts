@@ -197,6 +197,9 @@ describe.skipIf(disk === undefined)(`a full disk (skipped where ${reason})`, () 
       await waitUntil(`${other.name} writes`, async () => (await writeAt(other, 9, written)) === 201);
     }
     expect((await ask(full, 'GET', '/ledger/entry-1?consistency=eventual')).status).toBe(200);
+    const { status, json } = await ask(full, 'GET', '/ledger/entry-1');
+    expect([status, json.error]).toEqual([503, 'consistency_unavailable']);
+    expect(json.reason).toContain('The disk of this node takes no writes (disk_full)');
     await told;
     expect(written.refused).toContain('n1: 507 insufficient_storage did_not_happen');
 

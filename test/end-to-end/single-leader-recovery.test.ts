@@ -5,6 +5,7 @@ import memoryAdapter from 'pouchdb-adapter-memory';
 import { afterEach, expect, test } from 'vitest';
 import { type CuttableCluster, startCuttableCluster } from './cuttable-network.ts';
 import { openHarness, type TestNode, waitUntil } from './harness.ts';
+import { letters } from './incompressible.ts';
 import { remotePouchDB } from './remote-pouchdb.ts';
 import {
   agreedLeader,
@@ -13,6 +14,7 @@ import {
   changesOf,
   createLedger,
   untilStatus,
+  viewOf,
 } from './single-leader-cluster.ts';
 
 PouchDB.plugin(memoryAdapter);
@@ -115,6 +117,62 @@ test('a write that the deposed leader left open never displaces what was acknowl
     }
     expect(await branchesOn(node), node.name).toEqual([]);
   }
+}, 60_000);
+
+/** Several chunks of it. */
+const attachmentLetters = 400_000;
+
+/** A document with an attachment that no other `number` has. */
+function withFile(number: number): object {
+  const data = Buffer.from(letters(number, attachmentLetters)).toString('base64');
+  return { number, _attachments: { file: { content_type: 'application/octet-stream', data } } };
+}
+
+async function hasFile(node: TestNode, path: string, number: number): Promise<boolean> {
+  const answer = await fetch(`${node.url}/ledger/${path}`);
+  return (await answer.text()) === letters(number, attachmentLetters);
+}
+
+test('attachments outlive a forced promotion: what it has, what it goes on with, what only the lost majority had', async () => {
+  const nodes = await harness.startCluster(3);
+  await createLedger(nodes);
+  const { leader } = await agreedLeader(nodes);
+  const [left] = nodes.filter((node) => node !== leader) as [TestNode];
+  const majority = nodes.filter((node) => node !== left);
+  await put(leader, 'everywhere', withFile(1));
+  const first = await put(leader, 'contested', { by: 'everybody' });
+  await untilStatus(200, 'GET', `${left.url}/ledger/contested`);
+  await left.kill();
+  const alone = await put(leader, 'alone', withFile(2));
+  const old = await put(leader, 'contested', { ...withFile(3), _rev: first });
+  await Promise.all(majority.map((node) => node.kill()));
+
+  await left.start();
+  await waitUntil(`${left.name} is forced`, async () => {
+    // Refused once it is done, should the answer that said so have been lost.
+    await ask('POST', `${left.url}/_cluster/promote`, { node: left.name, force: true });
+    return (await viewOf(left))?.role === 'leader';
+  });
+  await waitUntil('it has what was everywhere', () => hasFile(left, 'everywhere/file', 1));
+  await untilStatus(404, 'GET', `${left.url}/ledger/alone`);
+  await put(left, 'contested', { ...withFile(4), _rev: first });
+
+  await Promise.all(majority.map((node) => node.start()));
+  for (const node of nodes) {
+    for (const [path, number] of [
+      ['everywhere/file', 1],
+      [`alone/file?rev=${alone}`, 2],
+      [`contested/file?rev=${old}`, 3],
+      ['contested/file', 4],
+    ] as const) {
+      await waitUntil(`${node.name} has ${path}`, () => hasFile(node, path, number));
+    }
+    const { json } = await untilStatus(200, 'GET', `${node.url}/ledger/contested?conflicts=true`);
+    expect(json).toMatchObject({ number: 4 });
+    expect(json).not.toHaveProperty('_conflicts');
+  }
+  await agreedLeader(nodes);
+  await waitUntil('all nodes have the same changes', () => sameChanges(nodes));
 }, 60_000);
 
 /** Whether the checkpoints that a device keeps in the ledger cover so many of its own documents, and all the ledger's. */

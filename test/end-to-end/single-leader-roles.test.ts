@@ -55,8 +55,11 @@ test('two voters and a witness outlive the leader; the witness votes, holds noth
   const unknown = await ask('GET', `${witness.url}/_session`, undefined, { authorization });
   expect(unknown?.status).toBe(503);
   expect(unknown?.json.reason).toMatch(/witness, which keeps no users.*another node/);
-  const refused = await answerOf('POST', `${witness.url}/_cluster/promote`, { node: 'w' });
-  expect(refused.json.ok).toBe(false);
+  const refused = await answerOf('POST', `${first.url}/_cluster/promote`, { node: 'w' });
+  const why = 'w is a witness, which cannot lead: name a voter.';
+  expect([refused.status, refused.json]).toEqual([412, { error: 'precondition_failed', reason: why }]);
+  const told = await tercet('promote', 'w', '--url', witness.url);
+  expect([told.code, told.text]).toEqual([1, `tercet: ${witness.url} answers 412: ${why}\n`]);
 
   await witness.kill();
   await witness.start();
