@@ -25,9 +25,8 @@ interface Group<Common, Item> {
 
 export class Moment<Common, Item> {
   readonly #options: MomentOptions<Common, Item>;
-  readonly #full: Group<Common, Item>[] = [];
-  readonly #groups = new Map<string, Group<Common, Item>>();
-  #isDue = false;
+  /** Those that take more. */
+  readonly #open = new Map<string, Group<Common, Item>>();
 
   constructor(options: MomentOptions<Common, Item>) {
     this.#options = options;
@@ -35,37 +34,20 @@ export class Moment<Common, Item> {
 
   /** @param name what is gathered together has the same, and only that has this `common` */
   add(name: string, common: Common, item: Item, bytes: number): void {
-    let group = this.#groups.get(name);
-    if (group === undefined) {
-      group = { common, items: [], bytes: 0 };
-      this.#groups.set(name, group);
-    }
+    const { bytesMax, itemsMax } = this.#options;
+    const group = this.#open.get(name) ?? this.#begin(name, common);
     group.items.push(item);
     group.bytes += bytes;
-    if (group.items.length >= this.#options.itemsMax || group.bytes >= this.#options.bytesMax) {
-      this.#groups.delete(name);
-      this.#full.push(group);
-    }
-    if (this.#isDue) return;
-    this.#isDue = true;
-    atTurnEnd(() => this.#flush());
+    if (group.items.length >= itemsMax || group.bytes >= bytesMax) this.#open.delete(name);
   }
 
-  #flush(): void {
-    this.#isDue = false;
-    const groups = [...this.#full, ...this.#groups.values()];
-    this.#full.length = 0;
-    this.#groups.clear();
-    this.#sendAll(groups, 0);
-  }
-
-  /** Whatever one of them throws, the others leave. */
-  #sendAll(groups: readonly Group<Common, Item>[], from: number): void {
-    let at = from;
-    try {
-      for (; at < groups.length; at += 1) this.#options.send(groups[at]!.common, groups[at]!.items);
-    } finally {
-      if (at < groups.length) this.#sendAll(groups, at + 1);
-    }
+  #begin(name: string, common: Common): Group<Common, Item> {
+    const group: Group<Common, Item> = { common, items: [], bytes: 0 };
+    this.#open.set(name, group);
+    atTurnEnd(() => {
+      if (this.#open.get(name) === group) this.#open.delete(name);
+      this.#options.send(common, group.items);
+    });
+    return group;
   }
 }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { uncaughtDuring } from './test-uncaught.ts';
 import { atTurnEnd } from './turn-end.ts';
 
 it('What work makes, and what its promises lead to, is done at the same end of a turn, in order', async () => {
@@ -21,22 +22,19 @@ it('What work makes, and what its promises lead to, is done at the same end of a
 
 it('Work that throws keeps no other from being done', async () => {
   const done: string[] = [];
-  const thrown: unknown[] = [];
-  const listeners = process.listeners('uncaughtException');
-  process.removeAllListeners('uncaughtException');
-  process.once('uncaughtException', (error) => thrown.push(error));
-  try {
+  const uncaught = await uncaughtDuring(async () => {
     atTurnEnd(() => {
       atTurnEnd(() => done.push('made by it'));
       throw new Error('a defect');
     });
     atTurnEnd(() => done.push('beside it'));
+    atTurnEnd(() => {
+      throw new Error('another one');
+    });
     await nextTurn();
     await nextTurn();
-  } finally {
-    for (const listener of listeners) process.on('uncaughtException', listener);
-  }
-  expect(thrown).toEqual([new Error('a defect')]);
+  });
+  expect(uncaught).toEqual([new Error('a defect'), new Error('another one')]);
   expect(done).toEqual(['beside it', 'made by it']);
   atTurnEnd(() => done.push('later'));
   await nextTurn();

@@ -12,46 +12,45 @@
 const roundsMax = 8;
 
 let waiting: (() => void)[] = [];
-/** How often this end has looked for work; undefined outside of one. */
-let rounds: number | undefined;
+/** How often this end has looked for work; 0 outside of one. */
+let rounds = 0;
 let isDue = false;
 
-/** Never runs `work` before it returns. What `work` throws does not keep other work from being done. */
+/** Never runs `work` before it returns. What `work` throws is thrown where nobody catches it; other work is done all the same. */
 export function atTurnEnd(work: () => void): void {
   waiting.push(work);
-  if (isDue || rounds !== undefined) return;
+  if (isDue || rounds > 0) return;
   isDue = true;
   setImmediate(end);
 }
 
 function end(): void {
   isDue = false;
-  rounds = 0;
   runRound();
 }
 
 function runRound(): void {
   const works = waiting;
   waiting = [];
-  rounds = (rounds ?? 0) + 1;
+  rounds += 1;
   // Behind all that the work's promises lead to: a microtask is, a tick that it asks for is behind those that they make.
   queueMicrotask(() => process.nextTick(goOn));
-  runAll(works, 0);
+  for (const work of works) {
+    try {
+      work();
+    } catch (error) {
+      // As what nobody caught, each by itself.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  }
 }
 
 function goOn(): void {
-  if (waiting.length > 0 && rounds !== undefined && rounds < roundsMax) return runRound();
-  rounds = undefined;
+  if (waiting.length > 0 && rounds < roundsMax) return runRound();
+  rounds = 0;
   if (waiting.length === 0) return;
   isDue = true;
   setImmediate(end);
-}
-
-function runAll(works: readonly (() => void)[], from: number): void {
-  let at = from;
-  try {
-    for (; at < works.length; at += 1) works[at]!();
-  } finally {
-    if (at < works.length) runAll(works, at + 1);
-  }
 }
