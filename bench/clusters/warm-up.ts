@@ -1,5 +1,5 @@
+import type { PartContext } from '../parts/part.ts';
 import { loadCluster } from '../processes.ts';
-import type { Settings } from '../settings.ts';
 import type { ClusterSystem, RunningCluster } from './cluster.ts';
 
 const connections = 64;
@@ -7,14 +7,16 @@ const windowSeconds = 5;
 
 /**
  * Brings a cluster to the state that it is measured in: the documents `d…` are there to be read, and a system that compiles
- * what it runs has run it long enough. All systems get the same time.
- * @returns puts a second in each window of the time, which show whether it was enough
+ * what it runs has run it long enough. All systems get the same time, and puts a second in each window of it are told: they show
+ * whether it was enough.
  */
 export async function warmUp(
-  { groupDocuments, groupWarmUpSeconds }: Settings,
-  { protocol }: ClusterSystem,
+  { progress, settings }: Pick<PartContext, 'progress' | 'settings'>,
+  part: string,
+  { name, protocol }: ClusterSystem,
   { addresses }: RunningCluster,
-): Promise<readonly number[]> {
+): Promise<void> {
+  const { groupDocuments, groupWarmUpSeconds } = settings;
   const common = { protocol, addresses, connections, warmUpSeconds: 0 };
   const unlimited = Number.MAX_SAFE_INTEGER;
   const fill = { ...common, load: { kind: 'put', prefix: 'd' }, secondsMax: unlimited } as const;
@@ -26,5 +28,5 @@ export async function warmUp(
     const { requests, seconds } = await loadCluster({ ...common, load, secondsMax, requestsMax: unlimited });
     rates.push(Math.round(requests / seconds));
   }
-  return rates;
+  progress(`${part}: ${name}, warmed up at ${rates.join(', ')} puts a second`);
 }

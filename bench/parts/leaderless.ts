@@ -85,8 +85,7 @@ async function run(context: PartContext): Promise<readonly Sample[]> {
     for (const system of isReversed ? systems.toReversed() : systems) {
       await attempt(`${system.name}, round ${round} of ${settings.rounds}`, () =>
         onCluster(context, system, async (cluster) => {
-          const rates = await warmUp(settings, system, cluster);
-          progress(`leaderless: ${system.name}, warmed up at ${rates.join(', ')} puts a second`);
+          await warmUp(context, 'leaderless', system, cluster);
           await measureRates(settings, system, cluster, samples);
         }),
       );

@@ -95,8 +95,7 @@ async function run(context: PartContext): Promise<readonly Sample[]> {
       try {
         const cluster = await system.start(data);
         try {
-          const rates = await warmUp(settings, system, cluster);
-          progress(`single-leader: ${system.name}, warmed up at ${rates.join(', ')} puts a second`);
+          await warmUp(context, 'single-leader', system, cluster);
           await measure(settings, system, cluster, samples);
         } finally {
           await cluster.stop();

@@ -57,6 +57,15 @@ export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySetting
   return { kind: 'written', id: edit.id, revision };
 }
 
+/** One after the other: each sees what those before it made, and what became of siblings. */
+export function applyEdits(
+  turn: Turn,
+  edits: readonly DocumentEdit[],
+  settings: ApplySettings,
+): EditOutcome[] {
+  return edits.map((edit) => applyEdit(turn, edit, settings));
+}
+
 /** Joins a revision made elsewhere. Known ones change nothing, but what is newly known of them is kept. */
 export function applyReplicated(
   turn: Turn,

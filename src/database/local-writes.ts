@@ -7,7 +7,7 @@ import type { DatabaseKeys } from '../store/keys.ts';
 import { keyKinds } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
 import type { ApplySettings } from './apply.ts';
-import { applyEdit, applyPurge, applyTogether } from './apply.ts';
+import { applyEdits, applyPurge, applyTogether } from './apply.ts';
 import type { Blobs } from './blobs.ts';
 import { applyLocal } from './local-documents.ts';
 import type { BlobReference, DocumentEdit, EditOutcome, PurgeOutcome, ReplicatedRevision } from './model.ts';
@@ -39,9 +39,7 @@ export class LocalWrites implements Writes {
   }
 
   edit(edits: readonly DocumentEdit[]): Promise<EditOutcome[]> {
-    return this.#inParts(edits, (turn, part) =>
-      part.map((edit) => applyEdit(turn, edit, this.#context.settings())),
-    );
+    return this.#inParts(edits, (turn, part) => applyEdits(turn, part, this.#context.settings()));
   }
 
   insert(revisions: readonly ReplicatedRevision[]): Promise<EditOutcome[]> {

@@ -9,7 +9,7 @@
  * A turn of the own database, its fsync, and the way to the others and back run beside each other.
  */
 
-import { type ApplySettings, applyEdit, applyTogether } from '../database/apply.ts';
+import { type ApplySettings, applyEdits, applyTogether } from '../database/apply.ts';
 import type { Database } from '../database/database.ts';
 import type {
   BlobReference,
@@ -181,9 +181,6 @@ export class QuorumWrites implements Writes {
 }
 
 type Apply<Write> = (turn: Turn, writes: readonly Write[], settings: ApplySettings) => EditOutcome[];
-
-const applyEdits: Apply<DocumentEdit> = (turn, edits, settings) =>
-  edits.map((edit) => applyEdit(turn, edit, settings));
 
 interface Asked {
   readonly set: ReplicaSet;

@@ -17,8 +17,7 @@ export interface MomentOptions<Common, Item> {
   readonly send: (common: Common, items: readonly Item[]) => void;
 }
 
-interface Group<Common, Item> {
-  readonly common: Common;
+interface Group<Item> {
   readonly items: Item[];
   bytes: number;
 }
@@ -26,7 +25,7 @@ interface Group<Common, Item> {
 export class Moment<Common, Item> {
   readonly #options: MomentOptions<Common, Item>;
   /** Those that take more. */
-  readonly #open = new Map<string, Group<Common, Item>>();
+  readonly #open = new Map<string, Group<Item>>();
 
   constructor(options: MomentOptions<Common, Item>) {
     this.#options = options;
@@ -41,8 +40,8 @@ export class Moment<Common, Item> {
     if (group.items.length >= itemsMax || group.bytes >= bytesMax) this.#open.delete(name);
   }
 
-  #begin(name: string, common: Common): Group<Common, Item> {
-    const group: Group<Common, Item> = { common, items: [], bytes: 0 };
+  #begin(name: string, common: Common): Group<Item> {
+    const group: Group<Item> = { items: [], bytes: 0 };
     this.#open.set(name, group);
     atTurnEnd(() => {
       if (this.#open.get(name) === group) this.#open.delete(name);
