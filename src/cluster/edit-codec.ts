@@ -93,11 +93,16 @@ export function decodeEdits(bytes: Uint8Array): EditRequest {
 
 function readEdit(reader: ByteReader): DocumentEdit {
   const [id, base, key, deleted] = [reader.utf8(), reader.utf8(), reader.utf8(), reader.u8() === 1];
-  const edit = {
-    ...{ id, base: base === '' ? undefined : revisionIn(base), deleted },
-    ...{ body: reader.bytes(reader.u32()), attachments: [] },
+  const body = reader.bytes(reader.u32());
+  const idempotencyKey = key === '' ? undefined : key;
+  return {
+    id,
+    base: base === '' ? undefined : revisionIn(base),
+    deleted,
+    body,
+    attachments: [],
+    idempotencyKey,
   };
-  return key === '' ? edit : { ...edit, idempotencyKey: key };
 }
 
 export function encodeAnswers(answers: readonly EditAnswer[]): Uint8Array {
@@ -186,7 +191,7 @@ function readAnswer(reader: ByteReader, id: string, receipts: readonly WriteRece
 function readReceipt(reader: ByteReader): WriteReceipt {
   const [met, policy, term] = [reader.u8() === 1, reader.utf8(), reader.u48()];
   const [index, elapsedMs] = [reader.u48(), reader.f64()];
-  const durableOn = Array.from({ length: reader.u8() }, () => reader.utf8());
+  const durableOn = reader.utf8s(reader.u8());
   return { met, policy, term, index, elapsedMs, durableOn };
 }
 

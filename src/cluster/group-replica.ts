@@ -182,7 +182,8 @@ export class GroupReplica {
     const last = entries.at(-1);
     assert(last !== undefined, 'what is applied has an end');
     const through: LogPosition = { index: last.index, term: last.term };
-    const data = entries.flatMap(committedEntry);
+    const data: CommittedEntry[] = [];
+    for (const entry of entries) data.push(...committedEntry(entry));
     this.#settle(
       this.#applies,
       () => this.#options.stateMachine.apply(data, through, this.#options.isApplyAwaited),

@@ -63,7 +63,7 @@ export function encodeNames(names: readonly DocumentName[]): Uint8Array {
 /** @throws GarbageError */
 export function decodeNames(bytes: Uint8Array): DocumentName[] {
   const reader = new ByteReader(bytes);
-  const identities = Array.from({ length: reader.u16() }, () => reader.utf8());
+  const identities = reader.utf8s(reader.u16());
   const names: DocumentName[] = [];
   while (!reader.isAtEnd) {
     const identity = identities[reader.u16()];

@@ -149,6 +149,6 @@ function readEntry(reader: ByteReader): BucketEntry {
     return { kind: 'grave', ...graveFromBytes(idDigest, reader.bytes(reader.u32())) };
   }
   const id = reader.utf8();
-  const leaves = Array.from({ length: reader.u16() }, () => reader.utf8() as Revision);
+  const leaves = reader.utf8s(reader.u16()) as Revision[];
   return { kind: 'document', id, leaves };
 }

@@ -59,7 +59,10 @@ export class QuorumWrites implements Writes {
     const set = this.#set();
     if (!set.isWhole) await this.#recall(set, edits);
     const outcomes = await this.#inParts(edits, options, applyEdits);
-    const unknown = edits.flatMap((edit, at) => (this.#mayBeKnownElsewhere(edit, outcomes[at]) ? [at] : []));
+    const unknown: number[] = [];
+    for (const [at, edit] of edits.entries()) {
+      if (this.#mayBeKnownElsewhere(edit, outcomes[at])) unknown.push(at);
+    }
     if (unknown.length === 0) return outcomes;
     const again = unknown.map((at) => edits[at]!);
     await this.#context.catchUp(set, [...new Set(again.map(({ id }) => id))]);
@@ -145,7 +148,7 @@ export class QuorumWrites implements Writes {
     const { database } = this.#context;
     const context = this.#context.round();
     return new Promise((resolve, reject) => {
-      let made: readonly WholeRevision[] = [];
+      let made: WholeRevision[] = [];
       let outcomes: EditOutcome[] = [];
       let hereError: unknown;
       let hasBegun = false;
@@ -160,10 +163,11 @@ export class QuorumWrites implements Writes {
       const settled = database.submit((turn) => {
         const applySettings = database.applySettings();
         outcomes = apply(turn, writes, applySettings);
-        made = outcomes.flatMap((outcome) => {
-          if (outcome.kind === 'failed') return [];
-          return wholeRevisionsInTurn(turn, outcome.id, outcome.revision, applySettings.digest);
-        });
+        made = [];
+        for (const outcome of outcomes) {
+          if (outcome.kind === 'failed') continue;
+          made.push(...wholeRevisionsInTurn(turn, outcome.id, outcome.revision, applySettings.digest));
+        }
         // A turn may be gathered twice; what is sent is what the last gathering made.
         if (!hasBegun) queueMicrotask(begin);
         hasBegun = true;

@@ -217,7 +217,10 @@ export class Driver<
     const firstEarly = this.#applying.findIndex(({ afterWrites }) => afterWrites > this.#writesDurable);
     const count = firstEarly < 0 ? this.#applying.length : firstEarly;
     if (this.#isApplyBusy || this.#isStopped || count === 0) return;
-    const entries = this.#applying.splice(0, count).flatMap((applying) => applying.entries);
+    const entries: Entry[] = [];
+    for (const applying of this.#applying.splice(0, count)) {
+      for (const entry of applying.entries) entries.push(entry);
+    }
     this.#isApplyBusy = true;
     this.#ports.apply(entries, (error) => {
       if (this.#isStopped) return;

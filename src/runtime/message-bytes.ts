@@ -111,6 +111,13 @@ export class ByteReader {
     return this.#buffer.toString('utf8', at, at + length);
   }
 
+  /** So many as {@link utf8} reads. */
+  utf8s(count: number): string[] {
+    const texts: string[] = [];
+    while (texts.length < count) texts.push(this.utf8());
+    return texts;
+  }
+
   text(length: number): string {
     const at = this.#take(length);
     return this.#buffer.toString('latin1', at, at + length);

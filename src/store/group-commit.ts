@@ -93,8 +93,7 @@ export class GroupCommit {
 
   async #writeGroup(group: readonly Waiting[]): Promise<void> {
     const [first] = group;
-    const operations =
-      group.length === 1 && first !== undefined ? first.operations : group.flatMap((one) => one.operations);
+    const operations = group.length === 1 && first !== undefined ? first.operations : allOf(group);
     try {
       await this.#options.write(operations);
     } catch (error) {
@@ -103,6 +102,12 @@ export class GroupCommit {
     }
     for (const { resolve } of group) resolve();
   }
+}
+
+function allOf(group: readonly Waiting[]): readonly Operation[] {
+  const all: Operation[] = [];
+  for (const { operations } of group) for (const operation of operations) all.push(operation);
+  return all;
 }
 
 function bytesOf(operations: readonly Operation[]): number {
