@@ -153,8 +153,10 @@ export class ForwardedEdits {
       const database = this.#databaseOf(name, reference);
       requireWriter(onBehalfOf, database);
       // Nobody is to wait because another one's document is being written: who comes alone may wait.
-      const options = { ...(ack && { ack }), ...(edits.length > 1 && ({ mayNotWait: true } as const)) };
-      const answers = await Promise.all(edits.map((edit) => this.#answerOf(database, edit, options)));
+      const mayNotWait = edits.length > 1 ? true : undefined;
+      const answers = await Promise.all(
+        edits.map((edit) => this.#answerOf(database, edit, { ack, mayNotWait })),
+      );
       const notBegun = answers.find(isNotBegun);
       // Where none was begun, the whole may be tried elsewhere.
       if (notBegun !== undefined && answers.every(isNotBegun)) throw notBegun.error;
@@ -166,13 +168,17 @@ export class ForwardedEdits {
     }
   }
 
-  async #answerOf(database: Database, edit: DocumentEdit, options: WriteOptions): Promise<EditAnswer> {
+  async #answerOf(
+    database: Database,
+    edit: DocumentEdit,
+    { ack, mayNotWait }: WriteOptions,
+  ): Promise<EditAnswer> {
     let receipt: WriteReceipt | undefined;
     const onReceipt = (told: WriteReceipt): void => {
       receipt = told;
     };
     try {
-      const [outcome] = await database.edit([edit], { ...options, onReceipt });
+      const [outcome] = await database.edit([edit], { ack, mayNotWait, onReceipt });
       assert(outcome !== undefined, 'an edit has an outcome');
       return { kind: 'done', outcome, receipt };
     } catch (error) {

@@ -111,10 +111,10 @@ export class GatheredEdits {
     for (const [place, gathered] of alike.entries()) {
       const one = checked[place]!;
       if (one instanceof Error) gathered.reject(one);
-      else if (one.logged.length > 0) news.push({ ...gathered, ...one });
+      else if (one.logged.length > 0) news.push(checkedEdit(gathered, one));
       else if (one.outcome.kind === 'written') gathered.resolve(one.outcome);
       else if (gathered.options.mayNotWait) gathered.reject(new DocumentBusy());
-      else refused.push({ ...gathered, ...one });
+      else refused.push(checkedEdit(gathered, one));
     }
     for (const entry of inEntries(news)) void this.#log(entry);
     if (refused.length > 0) void this.#refuse(refused);
@@ -137,14 +137,22 @@ export class GatheredEdits {
     };
     try {
       const unlock = this.#context.locks.hold(entry.map(({ edit }) => edit.id));
-      const revisions = entry.flatMap(({ logged }) => logged);
-      await this.#context.log(revisions, { ...(ack && { ack }), onReceipt }, unlock);
+      const revisions: LoggedRevision[] = [];
+      for (const { logged } of entry) for (const revision of logged) revisions.push(revision);
+      await this.#context.log(revisions, { ack, onReceipt }, unlock);
     } catch (cause) {
       for (const { reject } of entry) reject(cause);
       return;
     }
     for (const { outcome, resolve } of entry) resolve(outcome);
   }
+}
+
+function checkedEdit(
+  { edit, options, reject, resolve }: Gathered,
+  { logged, outcome }: Checked,
+): CheckedEdit {
+  return { edit, options, resolve, reject, outcome, logged };
 }
 
 /** What one write makes stays in one entry. */

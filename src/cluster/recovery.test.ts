@@ -82,7 +82,7 @@ describe('A write that comes back', () => {
     await bringBack(now, tail());
     for (const id of ids) {
       expect(winnerOf(now.ledger, id)).toMatchObject({ revision: current.get(id) });
-      expect(winnerOf(now.ledger, id)).not.toHaveProperty('conflicts');
+      expect(winnerOf(now.ledger, id)).toHaveProperty('conflicts', undefined);
     }
     const notes = noteOf(now.ledger);
     expect(notes.map(({ id }) => id)).toEqual(ids);

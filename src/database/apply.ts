@@ -51,7 +51,7 @@ export function applyEdit(turn: Turn, edit: DocumentEdit, settings: ApplySetting
   // The same revision came in from elsewhere meanwhile: its leaf is no longer the base.
   if (grown.outcome === 'known') return failed(edit.id, failure('conflict'));
   const stamp = turn.leaderless?.newStamp();
-  const record = { attachments: stubs, body: edit.body, ...(stamp && { stamp }) };
+  const record = { attachments: stubs, body: edit.body, stamp };
   settle(turn, edit.id, head, grown.graph, { revision, record }, settings);
   settleSiblings(turn, edit.id, settings);
   return { kind: 'written', id: edit.id, revision };
@@ -90,7 +90,7 @@ export function applyReplicated(
     head === undefined ? undefined : ancestorsAttachment(turn, head, arrival, name, digest),
   );
   if (attachments.kind === 'missing') return failed(id, missingStub(attachments.name));
-  const record = { attachments: attachments.stubs, body: arrival.body, ...(stamp && { stamp }) };
+  const record = { attachments: attachments.stubs, body: arrival.body, stamp };
   if (isBuried && judgeArrival(arrival, leavesOf(head)) === 'quarantine') {
     return failed(id, quarantine(turn, { ...arrival, ...record }));
   }

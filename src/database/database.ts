@@ -328,8 +328,7 @@ export class Database {
     const willNameBlob = (blob: string) => this.#blobs.willBeNamed(blob);
     const counters = this.#counters;
     const leaderless = this.leaderless?.begin(counters.leaderless);
-    const context = { store, keys, digest, counters, bucketCount, willNameBlob };
-    return new Turn(leaderless === undefined ? context : { ...context, leaderless });
+    return new Turn({ store, keys, digest, counters, bucketCount, willNameBlob, leaderless });
   }
 
   async #commit(result: TurnResult, options: CommitOptions): Promise<void> {

@@ -279,8 +279,10 @@ export class TurnSums {
     operations: Operation[],
   ): { readonly change: SumsChange; readonly deltas: Deltas } {
     const [places, sums, count] = [this.#places, this.#sums, this.#came.length];
-    const change = { places, sums, isFolded: false, areIdsGathered: false };
-    if (places.size === 0) return { change: { ...change, came: noIds }, deltas: { first, next } };
+    if (places.size === 0) {
+      const change = { places, sums, isFolded: false, came: noIds, areIdsGathered: false };
+      return { change, deltas: { first, next } };
+    }
     const sumsBytes = countBytes + places.size * deltaEntryBytes;
     const delta = encodePlacedIds(this.#came, sumsBytes);
     // A copy of its own: what the batch writes may share its memory with much else.
@@ -291,7 +293,8 @@ export class TurnSums {
     if (next - first < deltasMax && !areIdsGathered) {
       this.#writeSums(delta);
       operations.push({ kind: 'put', key, value: delta });
-      return { change: { ...change, came }, deltas: { first, next: next + 1 } };
+      const change = { places, sums, isFolded: false, came, areIdsGathered };
+      return { change, deltas: { first, next: next + 1 } };
     }
     this.#fold(keys, operations);
     for (let number = first; number < next; number++) {
@@ -305,7 +308,7 @@ export class TurnSums {
       operations.push({ kind: 'put', key, value: Buffer.concat([none, ...ids.map(({ bytes }) => bytes)]) });
     }
     const deltas = { first: next, next: next + 1 };
-    return { change: { ...change, came, isFolded: true, areIdsGathered }, deltas };
+    return { change: { places, sums, isFolded: true, came, areIdsGathered }, deltas };
   }
 
   #placeOf(bucket: number): number {

@@ -199,8 +199,8 @@ export class LeaderlessTurn {
       compareStampTimes(this.#seen, this.#counters.seen) > 0 || this.#strays !== (this.#counters.strays ?? 0);
     const { change: sums, deltas } = this.#sums.finish(keys, this.#counters.deltas, operations);
     const { quarantined, quarantinedBytes } = this.#quarantine?.finish(operations) ?? this.#counters;
-    const counts = { strays: this.#strays, graves, quarantined, quarantinedBytes };
-    return { counters: { seen: this.#seen, deltas, ...counts }, sums, isNews };
+    const [seen, strays] = [this.#seen, this.#strays];
+    return { counters: { seen, deltas, strays, graves, quarantined, quarantinedBytes }, sums, isNews };
   }
 
   #replaceLeaves(

@@ -15,17 +15,17 @@ export interface DocumentRevision {
   readonly body: Uint8Array;
   readonly attachments: readonly AttachmentStub[];
   /** Present when asked for (`revs`). */
-  readonly path?: RevisionPath;
+  readonly path?: RevisionPath | undefined;
   /** Present when asked for (`revs_info`). */
-  readonly revisionsInfo?: readonly RevisionInfo[];
+  readonly revisionsInfo?: readonly RevisionInfo[] | undefined;
   /** Live leaves other than the winner; present when asked for and not empty. */
-  readonly conflicts?: readonly Revision[];
+  readonly conflicts?: readonly Revision[] | undefined;
   /** Deleted leaves other than the winner; present when asked for and not empty. */
-  readonly deletedConflicts?: readonly Revision[];
+  readonly deletedConflicts?: readonly Revision[] | undefined;
   /** Present when asked for (`local_seq`). */
-  readonly localSequence?: number;
+  readonly localSequence?: number | undefined;
   /** All parents of a merge, the tree parent first; present with `path`. */
-  readonly parents?: readonly Revision[];
+  readonly parents?: readonly Revision[] | undefined;
   /** Present for revisions made in leaderless databases. */
   readonly stamp?: Stamp | undefined;
 }

@@ -26,7 +26,8 @@ export function settle(
     const winner = winnerOf(graph);
     assert(winner?.revision === arrival.revision, 'the first revision of a document wins');
     const deleted = winner.deleted;
-    turn.setHead(id, { id, sequence: 0, graph, winner: arrival.revision, deleted, ...arrival.record });
+    const { attachments, body, stamp } = arrival.record;
+    turn.setHead(id, { id, sequence: 0, graph, winner: arrival.revision, deleted, attachments, body, stamp });
     return;
   }
   if (head.sequence === 0) exhume(turn, head);
@@ -70,9 +71,9 @@ export function placeWinner(
   }
   if (revision !== head.winner && nodeOf(graph, head.winner)?.stored === true) {
     const { attachments, body, stamp } = head;
-    turn.setBody(id, head.winner, { attachments, body, ...(stamp && { stamp }) });
+    turn.setBody(id, head.winner, { attachments, body, stamp });
   }
   const { attachments, body, stamp } = record;
-  const content = { attachments, body, ...(stamp && { stamp }) };
-  turn.setHead(id, { id, sequence: head.sequence, graph, winner: revision, deleted, ...content });
+  const { sequence } = head;
+  turn.setHead(id, { id, sequence, graph, winner: revision, deleted, attachments, body, stamp });
 }

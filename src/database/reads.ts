@@ -179,19 +179,21 @@ function describe(
   const conflicts = others.filter((leaf) => !leaf.deleted).map((leaf) => leaf.revision);
   const deletedConflicts = others.filter((leaf) => leaf.deleted).map((leaf) => leaf.revision);
   const path = treePath(context, graph, revision);
+  const showsPath = options.path === true;
   return {
     id,
     revision,
     deleted,
     attachments,
     body,
-    ...(stamp && { stamp }),
-    ...(options.path === true && { path }),
-    ...(options.path === true && parents.length > 1 && { parents }),
-    ...(options.revisionsInfo === true && { revisionsInfo: revisionsInfo(graph, path.start, path.ids) }),
-    ...(options.conflicts === true && conflicts.length > 0 && { conflicts }),
-    ...(options.deletedConflicts === true && deletedConflicts.length > 0 && { deletedConflicts }),
-    ...(options.localSequence === true && { localSequence: head.sequence }),
+    stamp,
+    path: showsPath ? path : undefined,
+    parents: showsPath && parents.length > 1 ? parents : undefined,
+    revisionsInfo: options.revisionsInfo === true ? revisionsInfo(graph, path.start, path.ids) : undefined,
+    conflicts: options.conflicts === true && conflicts.length > 0 ? conflicts : undefined,
+    deletedConflicts:
+      options.deletedConflicts === true && deletedConflicts.length > 0 ? deletedConflicts : undefined,
+    localSequence: options.localSequence === true ? head.sequence : undefined,
   };
 }
 

@@ -94,14 +94,10 @@ export function decodeHead(id: string, record: Uint8Array): Head {
   const { stamp, graphStart } = headStamp(bytes);
   const attachmentsStart = graphStart + bytes.readUInt32BE(9);
   const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
-  return {
-    id,
-    ...decodeHeadSummary(bytes),
-    graph: decodeGraph(bytes.subarray(graphStart, attachmentsStart)),
-    attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
-    body: bytes.subarray(bodyStart),
-    ...(stamp && { stamp }),
-  };
+  const { deleted, sequence, winner } = decodeHeadSummary(bytes);
+  const graph = decodeGraph(bytes.subarray(graphStart, attachmentsStart));
+  const attachments = decodeAttachments(bytes.subarray(attachmentsStart, bodyStart));
+  return { id, sequence, graph, winner, deleted, attachments, body: bytes.subarray(bodyStart), stamp };
 }
 
 export function decodeHeadSummary(record: Uint8Array): HeadSummary {
@@ -125,11 +121,8 @@ export function decodeHeadBody(record: Uint8Array): BodyRecord {
   const { stamp, graphStart } = headStamp(bytes);
   const attachmentsStart = graphStart + bytes.readUInt32BE(9);
   const bodyStart = attachmentsStart + bytes.readUInt32BE(13);
-  return {
-    attachments: decodeAttachments(bytes.subarray(attachmentsStart, bodyStart)),
-    body: bytes.subarray(bodyStart),
-    ...(stamp && { stamp }),
-  };
+  const attachments = decodeAttachments(bytes.subarray(attachmentsStart, bodyStart));
+  return { attachments, body: bytes.subarray(bodyStart), stamp };
 }
 
 export function encodeBody(record: BodyRecord): Uint8Array {
@@ -150,11 +143,8 @@ export function decodeBody(record: Uint8Array): BodyRecord {
   const stamp = isStamped ? decodeStamp(bytes, 4) : undefined;
   const start = isStamped ? 4 + stampLength(bytes, 4) : 4;
   const bodyStart = start + (isStamped ? lengths - BODY_STAMPED : lengths);
-  return {
-    attachments: decodeAttachments(bytes.subarray(start, bodyStart)),
-    body: bytes.subarray(bodyStart),
-    ...(stamp && { stamp }),
-  };
+  const attachments = decodeAttachments(bytes.subarray(start, bodyStart));
+  return { attachments, body: bytes.subarray(bodyStart), stamp };
 }
 
 /** `leaves` come best first, so the first is the winner. */

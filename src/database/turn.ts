@@ -30,7 +30,7 @@ export interface Counters {
   /** Bytes of bodies that moved aside for a newer revision since the last compaction. */
   readonly supersededBytes: number;
   /** Absent in databases that are not leaderless. */
-  readonly leaderless?: LeaderlessCounters;
+  readonly leaderless?: LeaderlessCounters | undefined;
 }
 
 export const NO_COUNTS: Counters = {
@@ -50,7 +50,7 @@ export interface TurnResult {
   /** The settings record, when the turn writes it. */
   readonly settings: Uint8Array | undefined;
   /** The sums of the hash tree that the turn changes, of a leaderless database. */
-  readonly sums?: LeaderlessResult['sums'];
+  readonly sums?: LeaderlessResult['sums'] | undefined;
 }
 
 export interface TurnContext {
@@ -62,7 +62,7 @@ export interface TurnContext {
   /** See Blobs.willBeNamed. */
   readonly willNameBlob: (blob: string) => boolean;
   /** Present in turns of leaderless databases. */
-  readonly leaderless?: LeaderlessTurn;
+  readonly leaderless?: LeaderlessTurn | undefined;
 }
 
 export class Turn {
@@ -145,7 +145,12 @@ export class Turn {
     this.head(id); // Remembers what is committed, for the counters and the old index entry.
     this.#lastSequence += 1;
     this.#heads.delete(id);
-    this.#heads.set(id, head && { ...head, sequence: this.#lastSequence });
+    const sequence = this.#lastSequence;
+    if (head === undefined) this.#heads.set(id, undefined);
+    else {
+      const { attachments, body, deleted, graph, stamp, winner } = head;
+      this.#heads.set(id, { id, sequence, graph, winner, deleted, attachments, body, stamp });
+    }
     this.#bytes += 128 + (head?.body.length ?? 0);
   }
 
@@ -196,27 +201,32 @@ export class Turn {
     for (const [id, head] of this.#heads) this.#finishHead(id, head, tally, operations);
     for (const id of this.#rewritten) this.#finishRewritten(id, operations);
     const leaderless = this.leaderless?.finish(operations);
-    const counters = {
-      ...tally.counters(),
-      ...(leaderless && { leaderless: leaderless.counters }),
-      lastSequence: this.#lastSequence,
-      purgeSequence: this.#purgeSequence,
-      supersededBytes: this.#supersededBytes,
+    const { bodyBytes, documents, tombstones } = tally.counters();
+    const [lastSequence, purgeSequence] = [this.#lastSequence, this.#purgeSequence];
+    const supersededBytes = this.#supersededBytes;
+    const counters: Counters = {
+      lastSequence,
+      documents,
+      tombstones,
+      purgeSequence,
+      bodyBytes,
+      supersededBytes,
+      leaderless: leaderless?.counters,
     };
     const settings = this.#settingsWritten();
     const nothing =
       operations.length === 0 &&
       counters.supersededBytes === this.#context.counters.supersededBytes &&
       leaderless?.isNews !== true;
-    const result = { operations, counters, buckets: tally.buckets, settings };
-    if (nothing) return result;
-    for (const [bucket, count] of tally.buckets) {
+    const { buckets } = tally;
+    if (nothing) return { operations, counters, buckets, settings };
+    for (const [bucket, count] of buckets) {
       const key = keys.ofNumber(keyKinds.bucket, bucket);
       operations.push(count === 0 ? { kind: 'delete', key } : { kind: 'put', key, value: u16(count) });
     }
     const counterBytes = Buffer.from(JSON.stringify(counters));
     operations.push({ kind: 'put', key: keys.single(keyKinds.counters), value: counterBytes });
-    return leaderless === undefined ? result : { ...result, sums: leaderless.sums };
+    return { operations, counters, buckets, settings, sums: leaderless?.sums };
   }
 
   #settingsWritten(): Uint8Array | undefined {

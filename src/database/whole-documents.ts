@@ -16,12 +16,15 @@ import { type DocumentContext, readOpenRevisions } from './reads.ts';
 import { decodeHead, decodeSoleLeaf, type Head } from './records.ts';
 import type { Turn } from './turn.ts';
 
-/** A revision that needs nothing but the contents of its attachments, which it names by their digests. */
+/**
+ * A revision that needs nothing but the contents of its attachments, which it names by their digests. Whoever makes one names
+ * all of its members: what is put together of parts costs several times as much, and so does every look at it.
+ */
 export interface WholeRevision extends Omit<ReplicatedRevision, 'parents' | 'stamp'> {
   readonly attachments: readonly Extract<AttachmentEdit, { kind: 'stored' }>[];
   /** All parents of a merge. */
-  readonly parents?: readonly Revision[];
-  readonly stamp?: Stamp;
+  readonly parents?: readonly Revision[] | undefined;
+  readonly stamp?: Stamp | undefined;
 }
 
 /**
@@ -91,8 +94,8 @@ function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest
     for (const parent of merged) {
       const revision = derivedTombstone(parent, digest);
       const path = pathOfDerived(graph, revision, parent);
-      const end = { id: made.id, revision, path, deleted: true, attachments: [], body: emptyBody };
-      ends.set(parent, end);
+      const nothing = { body: emptyBody, attachments: [], parents: undefined, stamp: undefined };
+      ends.set(parent, { id: made.id, revision, deleted: true, path, ...nothing });
       if (ends.size < recentNodes) ways.push(path);
     }
   }
@@ -105,24 +108,19 @@ function wholeRevisionInTurn(turn: Turn, head: Head, revision: Revision): WholeR
   const node = nodeOf(head.graph, revision);
   const record = node && recordOf(turn, head, revision);
   if (node === undefined || record === undefined) return undefined;
-  const { attachments, body, stamp } = record;
-  const { deleted, parents } = node;
-  return {
-    ...{ id: head.id, revision, deleted, body, attachments: attachments.map(stored) },
-    path: pathOf(head.graph, revision),
-    ...(parents.length > 1 && { parents }),
-    ...(stamp && { stamp }),
-  };
+  const { body, stamp } = record;
+  const { deleted } = node;
+  const attachments = record.attachments.map(stored);
+  const parents = node.parents.length > 1 ? node.parents : undefined;
+  const path = pathOf(head.graph, revision);
+  return { id: head.id, revision, deleted, body, attachments, path, parents, stamp };
 }
 
 function wholeRevision(document: DocumentRevision): WholeRevision {
-  const { attachments, body, deleted, id, parents, path, revision, stamp } = document;
-  return {
-    ...{ id, revision, deleted, body, attachments: attachments.map(stored) },
-    path: path ?? { start: generationOf(revision), ids: [digestOf(revision)] },
-    ...(parents && { parents }),
-    ...(stamp && { stamp }),
-  };
+  const { body, deleted, id, parents, revision, stamp } = document;
+  const attachments = document.attachments.map(stored);
+  const path = document.path ?? { start: generationOf(revision), ids: [digestOf(revision)] };
+  return { id, revision, deleted, body, attachments, path, parents, stamp };
 }
 
 function stored(stub: AttachmentStub): WholeRevision['attachments'][number] {

@@ -46,7 +46,8 @@ export class Writer {
           result = work(turn);
         },
         resolve: () => resolve(result),
-        ...{ reject, options },
+        reject,
+        options,
       });
       // A turn starts after the current batch of socket events, so that requests read together are written together.
       this.#running ??= new Promise((done) => atTurnEnd(() => void this.#drain().finally(done)));

@@ -9,13 +9,13 @@ import type { DatabaseSettings } from './settings.ts';
 
 /** What a request may ask of its own write, and wants to be told. Only replicated logs have more than one way. */
 export interface WriteOptions {
-  readonly ack?: AckWish;
+  readonly ack?: AckWish | undefined;
   /** Who writes, as one node says it to another. Only edits that say it may be taken to the leader from elsewhere. */
-  readonly onBehalfOf?: string;
+  readonly onBehalfOf?: string | undefined;
   /** Not begun, and rejected with DocumentBusy, where it would have to wait before it is logged or refused: others wait for it. */
-  readonly mayNotWait?: true;
+  readonly mayNotWait?: true | undefined;
   /** Called before the write resolves, when there is something to tell. */
-  readonly onReceipt?: (receipt: WriteReceipt) => void;
+  readonly onReceipt?: ((receipt: WriteReceipt) => void) | undefined;
   /**
    * The revisions to insert come late (late-revision.ts). Called for each that was overtaken meanwhile, with the tombstone
    * that keeps what it says, before the write resolves.

@@ -193,11 +193,11 @@ export interface RenderableDocument {
   /** A canonical JSON object without underscore members, UTF-8. */
   readonly body: Uint8Array;
   readonly attachments: readonly AttachmentStub[];
-  readonly path?: RevisionPath;
-  readonly revisionsInfo?: readonly { readonly revision: Revision; readonly status: string }[];
-  readonly conflicts?: readonly Revision[];
-  readonly deletedConflicts?: readonly Revision[];
-  readonly localSequence?: number;
+  readonly path?: RevisionPath | undefined;
+  readonly revisionsInfo?: readonly { readonly revision: Revision; readonly status: string }[] | undefined;
+  readonly conflicts?: readonly Revision[] | undefined;
+  readonly deletedConflicts?: readonly Revision[] | undefined;
+  readonly localSequence?: number | undefined;
 }
 
 export interface RenderOptions {

@@ -71,14 +71,15 @@ export function addPath(
   const news = countUnknown(graph, path);
   if (news.restIsKnown && news.count <= 1) {
     const parents = path.ids.length > 1 ? [revisionOf(path.start - 1, path.ids[1]!)] : [];
-    return addRevision(graph, { revision, parents, ...head });
+    const { deleted, stored } = head;
+    return addRevision(graph, { revision, parents, deleted, stored });
   }
   const nodes: RevisionNode[] = [];
   for (let i = path.ids.length - 1; i >= 0; i--) {
     const child = nodes.at(-1);
     const parents = child === undefined ? [] : [child.revision];
-    const facts = i === 0 ? head : { deleted: false, stored: false };
-    nodes.push({ revision: revisionOf(path.start - i, path.ids[i]!), parents, ...facts });
+    const { deleted, stored } = i === 0 ? head : ancestor;
+    nodes.push({ revision: revisionOf(path.start - i, path.ids[i]!), parents, deleted, stored });
   }
   const joined = union(graph, graphOf(nodes.reverse()));
   return { graph: joined, outcome: outcomeOf(graph, joined, nodes) };

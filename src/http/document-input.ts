@@ -15,7 +15,7 @@ import { failure, type TercetError } from '../errors.ts';
 import { inflate } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { documentHooks, requireDocumentWrite } from './gate.ts';
-import { idempotencyOf } from './idempotency.ts';
+import { idempotencyKeyOf } from './idempotency.ts';
 import { asObject, member } from './json-guard.ts';
 import type { JsonObject } from './services.ts';
 
@@ -98,7 +98,7 @@ export async function refuseHopeless(
   if (parsed.attachments.every((input) => input.kind === 'stub')) return;
   if (mayBeKnownElsewhere(database, id, base)) return;
   // It may have been done already.
-  if (idempotencyOf(exchange).idempotencyKey !== undefined) return;
+  if (idempotencyKeyOf(exchange) !== undefined) return;
   await database.readable(id);
   const known = database.read(id, base === undefined ? {} : { revision: base, latest: true });
   const leaf = known.kind === 'found' ? known.document.revision : undefined;
@@ -174,7 +174,8 @@ export function documentEdit(
 ): DocumentEdit {
   const { body, deleted } = parsed;
   const contents = attachments.map(writtenNow);
-  return { id, base, deleted, body, attachments: contents, ...idempotencyOf(exchange, place) };
+  const idempotencyKey = idempotencyKeyOf(exchange, place);
+  return { id, base, deleted, body, attachments: contents, idempotencyKey };
 }
 
 /** In which generation a new content was written follows from the edit, whatever the client says of it. */

@@ -17,18 +17,18 @@ const keyLengthMax = 255;
 const digestCharacters = 32;
 
 /**
- * What to add to an edit of this request.
+ * The key of an edit of this request; undefined: its client gave none.
  * @param place which of the request's edits it is, where there are several
  * @throws TercetError `bad_request`
  */
-export function idempotencyOf(exchange: Exchange, place = 0): { readonly idempotencyKey?: string } {
+export function idempotencyKeyOf(exchange: Exchange, place = 0): string | undefined {
   const header = exchange.header('idempotency-key');
-  if (header === undefined) return {};
+  if (header === undefined) return undefined;
   // A structured header's string has quotes; many clients leave them out.
   const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
   if (key === '' || key.length > keyLengthMax || !/^[\x20-\x7e]+$/.test(key))
     throw failure('bad_request', `Idempotency-Key must be 1 to ${keyLengthMax} printable ASCII characters.`);
   const parts = JSON.stringify([exchange.principal.name ?? null, key, place]);
   const digest = createHash('sha256').update(parts).digest('hex');
-  return { idempotencyKey: digest.slice(0, digestCharacters) };
+  return digest.slice(0, digestCharacters);
 }

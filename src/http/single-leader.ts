@@ -130,8 +130,8 @@ async function settleWrite(exchange: Exchange, cluster: ClusterServices): Promis
   if (settled === 'answered') return settled;
   const receipts: WriteReceipt[] = [];
   exchange.writeOptions = {
-    ...(ack && { ack }),
-    ...(isForwarded && { onBehalfOf: formatOnBehalfOf(exchange.principal) }),
+    ack,
+    onBehalfOf: isForwarded ? formatOnBehalfOf(exchange.principal) : undefined,
     onReceipt: (receipt) => receipts.push(receipt),
   };
   exchange.answerMark = {

@@ -19,7 +19,7 @@ export interface HeldRevision {
   /** From the revision back to its oldest known ancestor. */
   readonly path: RevisionPath;
   /** All parents of a merge, the tree parent first; a path names that one only. */
-  readonly parents?: readonly Revision[];
+  readonly parents?: readonly Revision[] | undefined;
 }
 
 /** What a replica knows that told of these leaves, as far as they say. */

@@ -99,6 +99,8 @@ export function settingsOfRequest(settings: LeaderlessSettings, wishes: QuorumWi
     throw failure('bad_request', `This database has n=${settings.n} replicas; a request cannot change that.`);
   }
   const { r = settings.r, w = settings.w, pr = settings.pr, pw = settings.pw } = wishes;
+  // Most requests wish for nothing.
+  if (r === settings.r && w === settings.w && pr === settings.pr && pw === settings.pw) return settings;
   const changed = { ...settings, r, w, pr, pw };
   checkSettings(changed);
   return changed;

@@ -214,7 +214,8 @@ function replaced(state: WriteState, owner: string): WriteStep {
 
 function withStatus(state: WriteState, node: string, status: AskStatus): WriteState {
   const { owner } = state.asked.get(node)!;
-  return { ...state, asked: new Map(state.asked).set(node, { owner, status }) };
+  const { closed, plan } = state;
+  return { plan, asked: new Map(state.asked).set(node, { owner, status }), closed };
 }
 
 function joined(first: WriteStep, then: WriteStep): WriteStep {

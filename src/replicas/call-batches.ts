@@ -108,16 +108,19 @@ export class CallBatches<Item, Answer> {
   }
 
   async #send(peer: string, frame: readonly Waiting<Item, Answer>[]): Promise<void> {
-    const items = frame.length === 1 ? frame[0]!.items : frame.flatMap((waiting) => waiting.items);
+    const items: Item[] = [];
+    for (const { items: own } of frame) for (const item of own) items.push(item);
     this.#underWay.set(peer, (this.#underWay.get(peer) ?? 0) + 1);
     const reply = await this.#replyTo(peer, items);
     this.#underWay.set(peer, this.#underWay.get(peer)! - 1);
     this.#leave(peer);
     let at = 0;
     for (const { done, items: own } of frame) {
-      done(
-        reply.kind === 'answered' ? { ...reply, answers: reply.answers.slice(at, at + own.length) } : reply,
-      );
+      if (reply.kind === 'unanswered') done(reply);
+      else {
+        const answers = reply.answers.slice(at, at + own.length);
+        done({ kind: 'answered', answers, elapsedMs: reply.elapsedMs });
+      }
       at += own.length;
     }
   }

@@ -53,13 +53,14 @@ export function encodeInserts(items: readonly InsertItem[]): Uint8Array {
 /** What is given are views of `bytes`. @throws GarbageError */
 export function decodeInserts(bytes: Uint8Array): ArrivedRevision[] {
   const reader = new ByteReader(bytes);
-  const identities = Array.from({ length: reader.u16() }, () => reader.utf8());
+  const identities = reader.utf8s(reader.u16());
   const items: ArrivedRevision[] = [];
   while (!reader.isAtEnd) {
     const identity = identities[reader.u16()];
     if (identity === undefined) throw new GarbageError('a revision of a database that was not named');
     const owner = reader.u8() === 0 ? undefined : reader.utf8();
-    items.push({ identity, owner, ...readRevision(reader) });
+    const { isWhole, revision } = readRevision(reader);
+    items.push({ identity, revision, isWhole, owner });
   }
   return items;
 }
@@ -173,10 +174,11 @@ function readRevision(reader: ByteReader): { revision: WholeRevision; isWhole: b
   const id = reader.utf8();
   const flags = reader.u8();
   const start = reader.f64();
-  const ids = Array.from({ length: reader.u32() }, () => {
+  const ids: string[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
     const length = reader.u8();
-    return length === 0 ? reader.hex(16) : reader.text(length);
-  });
+    ids.push(length === 0 ? reader.hex(16) : reader.text(length));
+  }
   const first = ids[0];
   if (first === undefined || start < ids.length) throw new GarbageError('a revision without its path');
   const attachments = (flags & flag.attachments) === 0 ? [] : readAttachments(reader);
@@ -187,17 +189,13 @@ function readRevision(reader: ByteReader): { revision: WholeRevision; isWhole: b
   const deleted = (flags & flag.deleted) !== 0;
   const body = reader.bytes(reader.u32());
   return {
-    revision: {
-      ...{ id, revision, path: { start, ids }, deleted, attachments, body },
-      ...(parents && { parents }),
-      ...(stamp && { stamp }),
-    },
+    revision: { id, revision, deleted, body, attachments, path: { start, ids }, parents, stamp },
     isWhole: (flags & flag.whole) !== 0,
   };
 }
 
 function readParents(reader: ByteReader): readonly Revision[] {
-  return Array.from({ length: reader.u16() }, () => reader.utf8() as Revision);
+  return reader.utf8s(reader.u16()) as Revision[];
 }
 
 function readAttachments(reader: ByteReader): WholeRevision['attachments'] {

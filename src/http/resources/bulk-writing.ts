@@ -19,7 +19,7 @@ import {
   storeAttachments,
 } from '../document-input.ts';
 import type { Exchange } from '../exchange.ts';
-import { idempotencyOf } from '../idempotency.ts';
+import { idempotencyKeyOf } from '../idempotency.ts';
 import { asObject, member } from '../json-guard.ts';
 import { errorRow, sendJson } from '../respond.ts';
 import type { JsonObject } from '../services.ts';
@@ -85,7 +85,7 @@ function parseRow(exchange: Exchange, value: unknown, place: number): Row {
   if (typeof id === 'string' && id.startsWith('_local/'))
     return { kind: 'local', write: parseLocal(exchange, object) };
   const parsed = parseIncoming(exchange, object);
-  const named = parsed.id ?? idempotencyOf(exchange, place).idempotencyKey ?? newUuid();
+  const named = parsed.id ?? idempotencyKeyOf(exchange, place) ?? newUuid();
   return { kind: 'document', incoming: { id: named, parsed }, value: object };
 }
 

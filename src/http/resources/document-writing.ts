@@ -24,7 +24,7 @@ import {
   writtenRevision,
 } from '../document-input.ts';
 import type { Exchange } from '../exchange.ts';
-import { idempotencyOf } from '../idempotency.ts';
+import { idempotencyKeyOf } from '../idempotency.ts';
 import { asObject } from '../json-guard.ts';
 import { decodePercent, flagUnlessFalse, parseQuery } from '../query.ts';
 import { sendJson } from '../respond.ts';
@@ -75,7 +75,7 @@ export async function postDocument(exchange: Exchange, database: Database): Prom
     return;
   }
   const parsed = parseIncoming(exchange, value);
-  const id = parsed.id ?? idempotencyOf(exchange).idempotencyKey ?? newUuid();
+  const id = parsed.id ?? idempotencyKeyOf(exchange) ?? newUuid();
   await write(exchange, database, await admitWrite(exchange, database, { id, parsed }, value));
 }
 
