@@ -199,7 +199,7 @@ class WriteRound {
 
   #forgetRemoved(): void {
     const { self, sets } = this.#process;
-    for (const node of this.#state.asked.keys()) {
+    for (const { node } of this.#state.asked) {
       if (node !== self && !sets.isMember(node)) this.#state = writeIsVoid(this.#state, node);
     }
   }

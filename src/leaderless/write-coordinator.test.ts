@@ -177,7 +177,8 @@ describe('any write', () => {
         const durable = new Set<string>();
         let wasMet = false;
         for (const happening of list) {
-          if (happening.kind === 'durable' && state.asked.has(happening.from)) durable.add(happening.from);
+          if (happening.kind === 'durable' && state.asked.some(({ node }) => node === happening.from))
+            durable.add(happening.from);
           state = told(state, happening);
           const outcome = writeOutcome(state);
           const owners = chosen.owners.filter((node) => durable.has(node)).length;
@@ -197,13 +198,13 @@ describe('any write', () => {
     fc.assert(
       fc.property(plans, happenings, (chosen, list) => {
         const state = closeWrite(list.reduce(told, startWrite(chosen).state));
-        const has = (node: string) => state.asked.get(node)?.status === 'durable';
-        const stoodFor = (owner: string) =>
-          [...state.asked].some(([node, ask]) => ask.owner === owner && node !== owner && has(node));
+        const durables = state.asked.filter(({ status }) => status === 'durable');
+        const has = (owner: string) => durables.some(({ node }) => node === owner);
+        const stoodFor = (owner: string) => durables.some((ask) => ask.owner === owner && ask.node !== owner);
         const cared = chosen.owners.filter(
           (owner) => has(owner) || stoodFor(owner) || owedHints(state).includes(owner),
         );
-        const isStored = [...state.asked.keys()].some(has);
+        const isStored = durables.length > 0;
         expect(cared).toEqual(isStored ? chosen.owners : []);
       }),
     );

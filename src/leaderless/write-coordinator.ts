@@ -52,6 +52,7 @@ const nobody: readonly string[] = [];
 type AskStatus = 'waiting' | 'late' | WriteReply['kind'];
 
 interface Asked {
+  readonly node: string;
   /** Itself, or the owner it stands in for. */
   readonly owner: string;
   readonly status: AskStatus;
@@ -59,7 +60,8 @@ interface Asked {
 
 export interface WriteState {
   readonly plan: WritePlan;
-  readonly asked: ReadonlyMap<string, Asked>;
+  /** Each node once, in the order in which they were asked; few enough to look through. */
+  readonly asked: readonly Asked[];
   /** No more time: who has not answered by now does not count. */
   readonly closed: boolean;
 }
@@ -90,10 +92,10 @@ export type WriteOutcome =
 
 /** Sends to all owners; the coordinator's own disk among them where it is one. */
 export function startWrite(plan: WritePlan): WriteStep {
-  const asked = new Map<string, Asked>();
+  const asked: Asked[] = [];
   const sends: WriteSend[] = [];
   for (const owner of plan.owners) {
-    asked.set(owner, { owner, status: 'waiting' });
+    asked.push({ node: owner, owner, status: 'waiting' });
     sends.push({ to: owner, standsInFor: undefined });
   }
   let step: WriteStep = { state: { plan, asked, closed: false }, sends };
@@ -104,7 +106,7 @@ export function startWrite(plan: WritePlan): WriteStep {
 }
 
 export function addWriteReply(state: WriteState, reply: WriteReply): WriteStep {
-  const before = state.asked.get(reply.from);
+  const before = askOf(state, reply.from);
   // What is durable stays so, whatever a repeated or overtaken answer says.
   if (before === undefined || before.status === 'durable') return { state, sends: [] };
   const next = withStatus(state, reply.from, reply.kind);
@@ -113,7 +115,7 @@ export function addWriteReply(state: WriteState, reply: WriteReply): WriteStep {
 
 /** The answer of a node takes longer than its answers do: it may still come, but somebody else is asked too. */
 export function writeIsLate(state: WriteState, node: string): WriteStep {
-  const before = state.asked.get(node);
+  const before = askOf(state, node);
   if (before?.status !== 'waiting') return { state, sends: [] };
   return replaced(withStatus(state, node, 'late'), before.owner);
 }
@@ -123,7 +125,7 @@ export function writeIsLate(state: WriteState, node: string): WriteStep {
  * by then from the others, and what they are yet to take it does not hear of.
  */
 export function writeIsVoid(state: WriteState, node: string): WriteState {
-  return state.asked.get(node)?.status === 'durable' ? withStatus(state, node, 'unknown') : state;
+  return askOf(state, node)?.status === 'durable' ? withStatus(state, node, 'unknown') : state;
 }
 
 /** Time is up: what is not durable now is owed to its owners. Later answers are still taken, and settle hints. */
@@ -141,7 +143,7 @@ export function writeOutcome(state: WriteState): WriteOutcome {
   const receipt = receiptOf(state);
   if (isEnough(state.plan, receipt)) return { kind: 'met', receipt };
   if (!state.closed && mayBecomeEnough(state)) return open;
-  const statuses = [...state.asked.values()].map(({ status }) => status);
+  const statuses = state.asked.map(({ status }) => status);
   if (statuses.includes('durable')) return { kind: 'partial', receipt };
   // Too few are left, but one more answer tells stored from not stored.
   if (!state.closed && statuses.some(mayStillAnswer)) return open;
@@ -154,9 +156,9 @@ export function writeOutcome(state: WriteState): WriteOutcome {
  */
 export function owedHints(state: WriteState): readonly string[] {
   const { asked, closed, plan } = state;
-  if (![...asked.values()].some(({ status }) => status === 'durable')) return []; // Invariant 5.
+  if (!asked.some(({ status }) => status === 'durable')) return []; // Invariant 5.
   return plan.owners.filter((owner) => {
-    const status = asked.get(owner)?.status;
+    const status = askOf(state, owner)?.status;
     if (status === 'durable' || holdsFor(state, owner).length > 0) return false;
     return closed || status !== 'waiting' || plan.suspected.includes(owner);
   });
@@ -164,9 +166,9 @@ export function owedHints(state: WriteState): readonly string[] {
 
 function receiptOf(state: WriteState): WriteReceipt {
   const { asked, plan } = state;
-  const owners = plan.owners.filter((owner) => asked.get(owner)?.status === 'durable');
+  const owners = plan.owners.filter((owner) => askOf(state, owner)?.status === 'durable');
   // Most writes need no stand-in.
-  if (asked.size === plan.owners.length) return { owners, standIns: nobody, reached: owners.length };
+  if (asked.length === plan.owners.length) return { owners, standIns: nobody, reached: owners.length };
   const standIns = plan.owners.flatMap((owner) => holdsFor(state, owner));
   const stoodFor = plan.owners.filter(
     (owner) => !owners.includes(owner) && holdsFor(state, owner).length > 0,
@@ -178,7 +180,7 @@ function receiptOf(state: WriteState): WriteReceipt {
 
 /** Stand-ins that have the write durable for this owner. */
 function holdsFor({ asked }: WriteState, owner: string): readonly string[] {
-  return [...asked].flatMap(([node, { owner: of, status }]) =>
+  return asked.flatMap(({ node, owner: of, status }) =>
     of === owner && node !== owner && status === 'durable' ? [node] : [],
   );
 }
@@ -186,10 +188,10 @@ function holdsFor({ asked }: WriteState, owner: string): readonly string[] {
 /** Whether answers that may still come could be enough. */
 function mayBecomeEnough({ asked, plan }: WriteState): boolean {
   const mayCount = (status: AskStatus) => status === 'durable' || mayStillAnswer(status);
-  const owners = plan.owners.filter((owner) => mayCount(asked.get(owner)!.status)).length;
-  if (asked.size === plan.owners.length) return owners >= plan.w && owners >= plan.pw;
+  const owners = asked.filter(({ node, owner, status }) => node === owner && mayCount(status)).length;
+  if (asked.length === plan.owners.length) return owners >= plan.w && owners >= plan.pw;
   const slots = plan.owners.filter((owner) =>
-    [...asked.values()].some((ask) => ask.owner === owner && mayCount(ask.status)),
+    asked.some((ask) => ask.owner === owner && mayCount(ask.status)),
   ).length;
   return slots >= plan.w && owners >= plan.pw;
 }
@@ -202,20 +204,23 @@ function mayStillAnswer(status: AskStatus): boolean {
 function replaced(state: WriteState, owner: string): WriteStep {
   const { asked, plan } = state;
   if (plan.quorum === 'strict' || state.closed) return { state, sends: [] };
-  const isStoodFor = [...asked].some(
-    ([node, { owner: of, status }]) =>
+  const isStoodFor = asked.some(
+    ({ node, owner: of, status }) =>
       of === owner && node !== owner && (status === 'waiting' || status === 'durable'),
   );
-  const next = plan.standIns.find((node) => !asked.has(node));
+  const next = plan.standIns.find((node) => askOf(state, node) === undefined);
   if (isStoodFor || next === undefined) return { state, sends: [] };
-  const grown = new Map(asked).set(next, { owner, status: 'waiting' });
+  const grown: readonly Asked[] = [...asked, { node: next, owner, status: 'waiting' }];
   return { state: { ...state, asked: grown }, sends: [{ to: next, standsInFor: owner }] };
 }
 
-function withStatus(state: WriteState, node: string, status: AskStatus): WriteState {
-  const { owner } = state.asked.get(node)!;
-  const { closed, plan } = state;
-  return { plan, asked: new Map(state.asked).set(node, { owner, status }), closed };
+function askOf({ asked }: WriteState, node: string): Asked | undefined {
+  return asked.find((ask) => ask.node === node);
+}
+
+function withStatus({ asked, closed, plan }: WriteState, node: string, status: AskStatus): WriteState {
+  const changed = asked.map((ask) => (ask.node === node ? { node, owner: ask.owner, status } : ask));
+  return { plan, asked: changed, closed };
 }
 
 function joined(first: WriteStep, then: WriteStep): WriteStep {

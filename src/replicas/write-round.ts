@@ -126,7 +126,7 @@ export class WriteRound {
   /** One that this node does not count as a member any more may have confirmed it before. */
   #outcome(): WriteOutcome {
     const { isMember, self } = this.#context;
-    for (const [node, { status }] of this.#state.asked) {
+    for (const { node, status } of this.#state.asked) {
       if (status === 'durable' && node !== self && !isMember(node)) {
         this.#state = writeIsVoid(this.#state, node);
         this.#mayOwe = this.#settings.hints;
@@ -145,7 +145,7 @@ export class WriteRound {
   }
 
   #isComplete(): boolean {
-    for (const { status } of this.#state.asked.values()) {
+    for (const { status } of this.#state.asked) {
       if (status === 'waiting' || status === 'late') return false;
     }
     return true;

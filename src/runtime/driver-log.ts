@@ -8,7 +8,7 @@
  *     e index              entry: kind, term, payload
  *     r term index         entry that left the log and waits to be handed to the leader
  *
- * Numbers are big endian, so that entries are in order. A write is one batch: its parts are on the disk together or not at
+ * Numbers have 48 bits, since a forced term is milliseconds since 1970, and are big endian, so that entries are in order. A write is one batch: its parts are on the disk together or not at
  * all. Entries that leave the log are moved to `r` in the batch that removes them, so there is no moment at which a power
  * cut would lose them.
  *
@@ -26,6 +26,7 @@ import {
   type StatePoint,
 } from '../single-leader/entry.ts';
 import type { DurableState, HardState, LogWrite } from '../single-leader/events.ts';
+import { readU48, writeU48 } from '../store/keys.ts';
 import type { KeyRange, Operation, Entry as StoredPair } from '../store/store.ts';
 import type { Settled } from './driver.ts';
 
@@ -171,9 +172,9 @@ export function readLog(pairs: Iterable<StoredPair>): ReadLog {
     const kind = key[PREFIX_BYTES - 1];
     if (kind === HARD_STATE) hardState = decodeHardState(value);
     else if (kind === START) start = decodeJson(value) as StatePoint;
-    else if (kind === ENTRY) entries.push(decodeEntry(readNumber(key, PREFIX_BYTES), value));
+    else if (kind === ENTRY) entries.push(decodeEntry(readU48(key, PREFIX_BYTES), value));
     else if (kind === RECOVERED)
-      recovered.push(decodeEntry(readNumber(key, PREFIX_BYTES + NUMBER_BYTES), value));
+      recovered.push(decodeEntry(readU48(key, PREFIX_BYTES + NUMBER_BYTES), value));
   }
   const begin = start ?? { index: asIndex(0), term: asTerm(0), membership: undefined, epochs: [] };
   entries.forEach((entry, offset) => {
@@ -188,19 +189,19 @@ export function readLog(pairs: Iterable<StoredPair>): ReadLog {
 
 /** The term of the entry at an index of a group's log, as its key's value has it. */
 export function storedTerm(value: Uint8Array): number {
-  return readNumber(value, 1);
+  return readU48(value, 1);
 }
 
 export function entryKey(group: number, index: number): Uint8Array {
   const key = keyOf(group, ENTRY, NUMBER_BYTES);
-  writeNumber(key, PREFIX_BYTES, index);
+  writeU48(key, PREFIX_BYTES, index);
   return key;
 }
 
 function recoveredKey(group: number, { term, index }: Entry): Uint8Array {
   const key = keyOf(group, RECOVERED, 2 * NUMBER_BYTES);
-  writeNumber(key, PREFIX_BYTES, term);
-  writeNumber(key, PREFIX_BYTES + NUMBER_BYTES, index);
+  writeU48(key, PREFIX_BYTES, term);
+  writeU48(key, PREFIX_BYTES + NUMBER_BYTES, index);
   return key;
 }
 
@@ -220,7 +221,7 @@ function encodeEntry({ term, body }: Entry): Uint8Array {
   const payload = payloadOf(body);
   const value = new Uint8Array(HEADER_BYTES + payload.length);
   value[0] = bodyKinds.indexOf(body.kind);
-  writeNumber(value, 1, term);
+  writeU48(value, 1, term);
   value.set(payload, HEADER_BYTES);
   return value;
 }
@@ -275,16 +276,4 @@ function encodeJson(value: unknown): Uint8Array {
 
 function decodeJson(bytes: Uint8Array): unknown {
   return JSON.parse(decoder.decode(bytes));
-}
-
-/** Terms and indexes below 2^48: a forced term is milliseconds since 1970. */
-function writeNumber(bytes: Uint8Array, at: number, value: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  view.setUint16(at, Math.floor(value / 0x1_0000_0000));
-  view.setUint32(at + 2, value % 0x1_0000_0000);
-}
-
-function readNumber(bytes: Uint8Array, at: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  return view.getUint16(at) * 0x1_0000_0000 + view.getUint32(at + 2);
 }

@@ -1,5 +1,6 @@
 /** Numbers, texts and bytes one after the other, big endian; a reader never looks beyond what is there. */
 
+import { readU48 } from '../store/keys.ts';
 import { GarbageError } from './peer-frames.ts';
 
 export class ByteWriter {
@@ -88,11 +89,11 @@ export class ByteReader {
   }
 
   f64(): number {
-    return this.#buffer.readDoubleBE(this.#take(8));
+    return asInteger(this.#buffer.readDoubleBE(this.#take(8)));
   }
 
   u48(): number {
-    return this.#buffer.readUIntBE(this.#take(6), 6);
+    return readU48(this.#buffer, this.#take(6));
   }
 
   /** In lowercase, two digits for each byte. */
@@ -147,4 +148,10 @@ export class ByteReader {
     this.#at += length;
     return at;
   }
+}
+
+/** The same number: see readU48. */
+function asInteger(value: number): number {
+  const integer = value | 0;
+  return integer === value ? integer : value;
 }
