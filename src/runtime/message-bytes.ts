@@ -1,6 +1,5 @@
 /** Numbers, texts and bytes one after the other, big endian; a reader never looks beyond what is there. */
 
-import { readU48 } from '../store/keys.ts';
 import { GarbageError } from './peer-frames.ts';
 
 export class ByteWriter {
@@ -93,7 +92,7 @@ export class ByteReader {
   }
 
   u48(): number {
-    return readU48(this.#buffer, this.#take(6));
+    return asInteger(this.#buffer.readUIntBE(this.#take(6), 6));
   }
 
   /** In lowercase, two digits for each byte. */
@@ -150,7 +149,7 @@ export class ByteReader {
   }
 }
 
-/** The same number: see readU48. */
+/** The same number. What is read as a float stays one for V8, and objects that hold floats are others to it than those with integers. */
 function asInteger(value: number): number {
   const integer = value | 0;
   return integer === value ? integer : value;

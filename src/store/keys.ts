@@ -305,7 +305,7 @@ export function readU48(bytes: Uint8Array, at: number): number {
   const high = (bytes[at]! << 8) | bytes[at + 1]!;
   const low =
     ((bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!) >>> 0;
-  // V8 takes a product with so high a number for a float, and objects that hold floats for others than those with integers.
+  // A product with so high a number is a float to V8, and objects that hold floats are others to it than those with integers.
   return high === 0 ? low : high * 0x1_0000_0000 + low;
 }
 
