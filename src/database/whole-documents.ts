@@ -94,8 +94,16 @@ function endedBranches(graph: RevisionGraph, made: WholeRevision, digest: Digest
     for (const parent of merged) {
       const revision = derivedTombstone(parent, digest);
       const path = pathOfDerived(graph, revision, parent);
-      const nothing = { body: emptyBody, attachments: [], parents: undefined, stamp: undefined };
-      ends.set(parent, { id: made.id, revision, deleted: true, path, ...nothing });
+      ends.set(parent, {
+        id: made.id,
+        revision,
+        deleted: true,
+        body: emptyBody,
+        attachments: [],
+        path,
+        parents: undefined,
+        stamp: undefined,
+      });
       if (ends.size < recentNodes) ways.push(path);
     }
   }

@@ -8,9 +8,9 @@
  *     e index              entry: kind, term, payload
  *     r term index         entry that left the log and waits to be handed to the leader
  *
- * Numbers have 48 bits, since a forced term is milliseconds since 1970, and are big endian, so that entries are in order. A write is one batch: its parts are on the disk together or not at
- * all. Entries that leave the log are moved to `r` in the batch that removes them, so there is no moment at which a power
- * cut would lose them.
+ * Numbers have 48 bits, since a forced term is milliseconds since 1970, and are big endian, so that entries are in order. A
+ * write is one batch: its parts are on the disk together or not at all. Entries that leave the log are moved to `r` in the
+ * batch that removes them, so there is no moment at which a power cut would lose them.
  *
  * Left out: the applied state. Whoever applies keeps it under keys of its own, with the index it reaches.
  */
