@@ -38,6 +38,19 @@ const COMMANDS_PER_TURN = 256;
  */
 const APPLY_PATIENCE_MS = 10;
 
+/** Asked for when the batch is made: somebody may have come to wait for it since. */
+class ApplyPatience implements CommitOptions {
+  readonly #isAwaited: () => boolean;
+
+  constructor(isAwaited: () => boolean) {
+    this.#isAwaited = isAwaited;
+  }
+
+  get patienceMs(): number {
+    return this.#isAwaited() ? 0 : APPLY_PATIENCE_MS;
+  }
+}
+
 /** A database as the log, or a state that was fetched, tells of it. */
 export interface ToldDatabase {
   readonly name: string;
@@ -186,12 +199,7 @@ export class Catalog implements StateMachine {
   ): Promise<void> {
     const [first] = commands;
     const database = first && this.database(first.database);
-    const patience: CommitOptions = {
-      // Asked for when the batch is made: somebody may have come to wait for it since.
-      get patienceMs() {
-        return isAwaited() ? 0 : APPLY_PATIENCE_MS;
-      },
-    };
+    const patience = new ApplyPatience(isAwaited);
     if (database === undefined) {
       await this.#context.store.commit([appliedOperation(through)], patience);
       return;

@@ -123,12 +123,16 @@ export class ForwardedEdits {
   }
 
   async #send(frame: Frame, gathered: readonly Gathered[]): Promise<void> {
-    const { leader, timeoutMs, ...common } = frame;
+    const { ack, leader, name, onBehalfOf, reference, timeoutMs } = frame;
     const edits = gathered.map(({ edit }) => edit);
     try {
       // Replaced since the edits were gathered: nobody would give up what is sent to it now.
       if (this.#context.leader() !== leader) throw notSent(leader);
-      const bytes = await this.#ask(leader, encodeEdits({ ...common, edits }), timeoutMs);
+      const bytes = await this.#ask(
+        leader,
+        encodeEdits({ reference, name, onBehalfOf, ack, edits }),
+        timeoutMs,
+      );
       const answers = answersIn(bytes, edits, leader);
       for (const [place, one] of gathered.entries()) {
         const answer = answers[place]!;

@@ -10,9 +10,11 @@ import { assert } from '../errors.ts';
 import type { Entry, Epoch, LogIndex } from './entry.ts';
 
 export function epochsIn(entries: readonly Entry[]): Epoch[] {
-  return entries.flatMap(({ index, term, body }) =>
-    body.kind === 'epoch' ? [{ term, leader: body.leader, firstIndex: index }] : [],
-  );
+  const epochs: Epoch[] = [];
+  for (const { index, term, body } of entries) {
+    if (body.kind === 'epoch') epochs.push({ term, leader: body.leader, firstIndex: index });
+  }
+  return epochs;
 }
 
 /** The epochs that began at or before `index`. */

@@ -22,9 +22,11 @@ import { handOver } from './recovered-writes.ts';
 import type { Raft } from './state.ts';
 
 export function membershipsIn(entries: readonly Entry[]): PlacedMembership[] {
-  return entries.flatMap(({ index, body }) =>
-    body.kind === 'membership' ? [{ index, membership: body.membership }] : [],
-  );
+  const memberships: PlacedMembership[] = [];
+  for (const { index, body } of entries) {
+    if (body.kind === 'membership') memberships.push({ index, membership: body.membership });
+  }
+  return memberships;
 }
 
 /** The membership in force: the latest in the log, committed or not (thesis §4.1). */
