@@ -157,10 +157,8 @@ export class ForwardedEdits {
       const database = this.#databaseOf(name, reference);
       requireWriter(onBehalfOf, database);
       // Nobody is to wait because another one's document is being written: who comes alone may wait.
-      const mayNotWait = edits.length > 1 ? true : undefined;
-      const answers = await Promise.all(
-        edits.map((edit) => this.#answerOf(database, edit, { ack, mayNotWait })),
-      );
+      const options: WriteOptions = { ack, mayNotWait: edits.length > 1 ? true : undefined };
+      const answers = await Promise.all(edits.map((edit) => this.#answerOf(database, edit, options)));
       const notBegun = answers.find(isNotBegun);
       // Where none was begun, the whole may be tried elsewhere.
       if (notBegun !== undefined && answers.every(isNotBegun)) throw notBegun.error;

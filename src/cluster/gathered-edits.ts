@@ -137,9 +137,7 @@ export class GatheredEdits {
     };
     try {
       const unlock = this.#context.locks.hold(entry.map(({ edit }) => edit.id));
-      const revisions: LoggedRevision[] = [];
-      for (const { logged } of entry) for (const revision of logged) revisions.push(revision);
-      await this.#context.log(revisions, { ack, onReceipt }, unlock);
+      await this.#context.log(revisionsOf(entry), { ack, onReceipt }, unlock);
     } catch (cause) {
       for (const { reject } of entry) reject(cause);
       return;
@@ -153,6 +151,12 @@ function checkedEdit(
   { logged, outcome }: Checked,
 ): CheckedEdit {
   return { edit, options, resolve, reject, outcome, logged };
+}
+
+export function revisionsOf(entry: readonly Pick<Checked, 'logged'>[]): LoggedRevision[] {
+  const revisions: LoggedRevision[] = [];
+  for (const { logged } of entry) for (const revision of logged) revisions.push(revision);
+  return revisions;
 }
 
 /** What one write makes stays in one entry. */

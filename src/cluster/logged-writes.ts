@@ -34,7 +34,7 @@ import { pathOf } from '../document/revision-path.ts';
 import { assert } from '../errors.ts';
 import { type CommandLog, type Logged, tellsEarly } from './command-log.ts';
 import type { Command, DatabaseRef, LoggedRevision } from './commands.ts';
-import { type Checked, GatheredEdits, inEntries } from './gathered-edits.ts';
+import { type Checked, GatheredEdits, inEntries, revisionsOf } from './gathered-edits.ts';
 import { IdLocks } from './id-locks.ts';
 
 /** A larger body goes alone: what shares its entry would wait until all of it is on the disks. */
@@ -232,11 +232,7 @@ export class LoggedWrites implements Writes {
           const news = checked.filter(({ logged }) => logged.length > 0);
           const ack = this.#context.ack();
           const commands = inEntries(news).map((entry) =>
-            this.#writeCommand(
-              entry.flatMap(({ logged }) => logged),
-              ack,
-              options,
-            ),
+            this.#writeCommand(revisionsOf(entry), ack, options),
           );
           return { result: undefined, logged: await this.#context.log.tryLog(commands, ack, options) };
         },
