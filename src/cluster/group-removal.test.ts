@@ -15,6 +15,7 @@ import {
   closeMembers,
   followersOf,
   leaderOf,
+  startMember,
   startMembers,
   type TestMember,
   untilApplied,
@@ -160,6 +161,19 @@ describe('a member of a running group', () => {
     expect(await barrier).toMatchObject({ code: 'removed_from_cluster' });
     const { id, removal } = removed.group.status();
     expect(removedText(id, removal!)).toContain(`${removed.name} was removed from the cluster`);
+  });
+
+  it('that was taken out before it told the leader that it had arrived is removed, not waiting', async () => {
+    const members = await startMembers('n1', 'n2', 'n3');
+    const leader = await leaderOf(members);
+    const peers = members.map(({ name }) => name);
+    const joined = await startMember({ name: 'n4', peers, settings: { retryMs: 500 } });
+    await until(() => expect(joined.group.status().founded).toBe(true));
+    expect(await leader.group.addMember({ name: 'n4', kind: 'learner' })).toBe('committed');
+    await write(leader, 'a');
+    await untilApplied([...members, joined], ['a']);
+    expect(await leader.group.removeMember('n4')).toBe('committed');
+    await until(() => expect(peers).toContain(joined.group.status().removal?.by));
   });
 
   it('is a member again when it is added, under the identity that it had', async () => {

@@ -98,9 +98,13 @@ export class GroupUpkeep {
     if (isNews) await this.#home.changeRecord({ ...record, isJoining: true, ...(was && { was }) });
     const joining = { id, url: options.urlOf?.(options.self), was };
     const answer = await this.#caller.askLeader({ op: 'join', joining });
+    const outcome = answer?.kind === 'change' ? answer.outcome : undefined;
     // A learner that nobody wants as more than that has arrived.
-    const isDone = answer?.kind === 'change' && answer.outcome === 'already_so';
-    if (isDone) await this.#home.changeRecord({ founders: record.founders, isJoining: false });
+    const hasArrived = outcome === 'already_so';
+    // It was taken in, and out again before it asked for more.
+    const wasRemoved = outcome === 'no_such_member' && this.#home.committedMembership() !== undefined;
+    if (hasArrived || wasRemoved)
+      await this.#home.changeRecord({ founders: record.founders, isJoining: false });
   }
 
   async #askWhetherRemoved({ founders }: GroupRecord): Promise<void> {
